@@ -1,0 +1,35 @@
+//! The composed wallet pipeline: gateway, command queue, idempotency stage, ledger, append, replies, projections.
+//!
+//! It is one machine in the sense of the other crates: inputs and outputs are values, time is an argument, and one
+//! call does bounded work. There is no clock here, no IO, no thread, no randomness, no lock and no port trait: what
+//! the world outside must do is an [`Output`], and what came of it is an [`Input`].
+//!
+//! The crate also owns content kind 1 of the log, the ledger's records ([`encode_events`], [`LedgerContent`]), and
+//! the way from log bytes back to state ([`Replay`], [`Recovery`]).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod command_bytes;
+mod config;
+mod content;
+mod lines;
+mod machine;
+mod recent;
+mod replay;
+mod types;
+
+pub use command_bytes::{Malformed, decode_command, encode_command};
+pub use config::{Config, ConfigError};
+pub use content::{CONTENT_KIND, LogIdentity, RECORD_VERSION, decode_events, encode_events};
+pub use lines::LedgerContent;
+pub use machine::{Pipeline, Stats, Totals};
+pub use replay::{Recovered, Recovery, RecoveryError, Replay, ReplayError};
+pub use types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,761 @@
+//! The composed machine: gateway, command queue, idempotency stage, ledger, append, replies, projections.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use broker::{Delivery, Message, MessageId, PushRefused, Queue, QueueConfig, Topic, TopicConfig};
+use bytes::Bytes;
+use journal::{Encoder, RecordMeta};
+use ledger::{Command, Event, Ledger, Record, TransactionId, TransactionResult};
+use projection::{Found, Projections};
+use time::{Deadline, Timestamp};
+
+use crate::command_bytes::{decode_command, encode_command};
+use crate::content::{self, LogIdentity};
+use crate::recent::RecentIds;
+use crate::replay::Recovered;
+use crate::types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
+use crate::{Config, ConfigError};
+
+/// One wallet pipeline: the single writer of one log.
+///
+/// Whoever drives it answers each [`Output::FindTransaction`] with [`Input::Lookups`] and each [`Output::Append`]
+/// with [`Input::Appended`] or [`Input::AppendFailed`], and calls [`Pipeline::handle_timeout`] when
+/// [`Pipeline::poll_timeout`] says so; being late is correct.
+///
+/// Nothing is visible before it is durable: replies, acks and projections wait for `Appended`; only
+/// [`Pipeline::ledger`] is ahead. A clone costs O(accounts + in flight).
+#[derive(Clone)]
+pub struct Pipeline {
+    config: Config,
+    generation: u64,
+    state: State,
+    ledger: Ledger,
+    projections: Projections,
+    recent: RecentIds,
+    commands: Queue,
+    events: Topic,
+    /// Commands pulled from the queue, in order; the head is executed as soon as its look-up is answered.
+    stage: VecDeque<Staged>,
+    gateway_lookups: VecDeque<GatewayLookup>,
+    encoder: Encoder,
+    gathering: Batch,
+    in_flight: VecDeque<Batch>,
+    /// Replies and acks that wait for an append, in order of what they need.
+    waiting: VecDeque<Waiting>,
+    repeats_waiting: u32,
+    next_sequence: u64,
+    durable_before: u64,
+    recorded_at: Timestamp,
+    totals: Totals,
+}
+
+/// What a pipeline did since it started, and what waits in it now; for people and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Commands pulled that wait for their look-up.
+    pub staged: u32,
+    /// Look-ups made for clients while the queue is full.
+    pub gateway_lookups: u32,
+    /// Records executed and not yet handed to the driver.
+    pub gathered_records: u32,
+    /// Appends handed to the driver and not yet durable.
+    pub appends_in_flight: u32,
+    /// Records in those appends.
+    pub records_in_flight: u32,
+    /// Replies and acks that wait for an append.
+    pub replies_waiting: u32,
+    /// Totals since the pipeline started.
+    pub totals: Totals,
+}
+
+/// Running totals of one pipeline since it started (they begin at 0 after a restart).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that came in.
+    pub requests: u64,
+    /// Commands executed: records made.
+    pub executed: u64,
+    /// Repeats answered with the first outcome.
+    pub repeats: u64,
+    /// Conflicts answered.
+    pub conflicts: u64,
+    /// `Busy` answered.
+    pub busy: u64,
+    /// Dead letters answered.
+    pub dead_lettered: u64,
+    /// Look-ups asked.
+    pub lookups: u64,
+    /// Appends made durable.
+    pub appends: u64,
+    /// Replies given.
+    pub replies: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// Sealed for good by [`Input::Close`], or stopped by [`Input::AppendFailed`].
+    Stopped,
+}
+
+#[derive(Clone)]
+struct Staged {
+    token: broker::Token,
+    request_id: u64,
+    transaction_id: TransactionId,
+    command: Command,
+    lookup: LookupState,
+}
+
+#[derive(Clone, Copy)]
+enum LookupState {
+    Asked,
+    Absent,
+    Found(Found),
+}
+
+#[derive(Clone)]
+struct GatewayLookup {
+    request_id: u64,
+    command: Command,
+    busy: Answer,
+    expires_at: Timestamp,
+}
+
+/// Records of one append, as they are executed.
+#[derive(Clone, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    sealed: Bytes,
+    first_sequence: u64,
+    records: Vec<Executed>,
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Copy)]
+struct Executed {
+    recorded_at: Timestamp,
+    kind: ledger::CommandKind,
+    events_end: usize,
+}
+
+#[derive(Clone)]
+struct Waiting {
+    /// Given when every record below this sequence is durable.
+    needs_before: u64,
+    reply: Reply,
+    token: Option<broker::Token>,
+}
+
+impl Pipeline {
+    /// A pipeline with an empty log. The log's header goes out with the first append.
+    pub fn start(config: &Config, identity: LogIdentity, generation: u64) -> Result<Self, ConfigError> {
+        let mut bytes = Vec::new();
+        let encoder = Encoder::start(&content::header(identity), &mut bytes);
+        let ledger = Ledger::new(config.hash_seed);
+        let projections = Projections::new(config.hash_seed);
+        let mut pipeline = Pipeline::build(config, generation, ledger, projections, encoder)?;
+        pipeline.gathering.bytes = bytes;
+        Ok(pipeline)
+    }
+
+    /// Goes on from a durable log, whose torn tail, if it had one, is cut; a log that has not even a header yet is
+    /// begun as [`Pipeline::start`] does. `generation` must be above the log's last one.
+    ///
+    /// # Panics
+    /// If `generation` is not above the generation of the log's last record: two writers would share it.
+    pub fn recover(
+        config: &Config,
+        recovered: Recovered,
+        identity: LogIdentity,
+        generation: u64,
+    ) -> Result<Self, ConfigError> {
+        let Recovered { ledger, projections, tail, .. } = recovered;
+        let Some(tail) = tail else { return Pipeline::start(config, identity, generation) };
+        assert!(generation > tail.generation(), "a new writer needs a new generation");
+        let (next_sequence, recorded_at) = (tail.next_sequence(), tail.recorded_at());
+        let encoder = Encoder::resume(tail);
+        let mut pipeline = Pipeline::build(config, generation, ledger, projections, encoder)?;
+        pipeline.next_sequence = next_sequence;
+        pipeline.durable_before = next_sequence;
+        pipeline.gathering.first_sequence = next_sequence;
+        pipeline.recorded_at = recorded_at;
+        Ok(pipeline)
+    }
+
+    fn build(
+        config: &Config,
+        generation: u64,
+        ledger: Ledger,
+        projections: Projections,
+        encoder: Encoder,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let queue = QueueConfig {
+            capacity_messages: config.commands_max,
+            capacity_bytes: config.commands_bytes_max,
+            visibility_timeout_micros: config.visibility_timeout_micros,
+            attempts_max: config.attempts_max,
+            dead_letters_max: config.dead_letters_max,
+            retry_after_micros: config.retry_after_micros,
+        };
+        let topic = TopicConfig {
+            retained_messages_max: config.event_batches_retained_max,
+            retained_bytes_max: config.event_bytes_retained_max,
+            subscribers_max: config.event_subscribers_max,
+        };
+        Ok(Pipeline {
+            recent: RecentIds::new(config.recent_ids_max, config.hash_seed),
+            commands: Queue::new(queue).expect("validated above"),
+            events: Topic::new(topic).expect("validated above"),
+            config: config.clone(),
+            generation,
+            state: State::Running,
+            ledger,
+            projections,
+            stage: VecDeque::new(),
+            gateway_lookups: VecDeque::new(),
+            encoder,
+            gathering: Batch::default(),
+            in_flight: VecDeque::new(),
+            waiting: VecDeque::new(),
+            repeats_waiting: 0,
+            next_sequence: 0,
+            durable_before: 0,
+            recorded_at: Timestamp::ZERO,
+            totals: Totals::default(),
+        })
+    }
+
+    /// Takes one input and works until nothing more can be done without an answer from the driver.
+    pub fn handle_input(&mut self, now: Timestamp, input: Input, outputs: &mut Vec<Output>) {
+        match input {
+            Input::Submit(requests) => self.submit(now, &requests, outputs),
+            Input::Lookups(lookups) => self.take_lookups(now, &lookups, outputs),
+            Input::Appended { before } => self.appended(now, before, outputs),
+            Input::AppendFailed => self.stop(outputs),
+            Input::Redrive { max } => {
+                let mut happened = Vec::new();
+                self.commands.redrive_oldest(now, max, &mut happened);
+                self.take_queue_outputs(&happened, outputs);
+            }
+            Input::Close => self.close(outputs),
+        }
+        self.work(now, outputs);
+    }
+
+    /// Redelivers what stayed unacknowledged for too long, and gives up look-ups that were never answered.
+    pub fn handle_timeout(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
+        let mut happened = Vec::new();
+        self.commands.handle_timeout(now, &mut happened);
+        self.take_queue_outputs(&happened, outputs);
+        while self.gateway_lookups.front().is_some_and(|lookup| lookup.expires_at <= now) {
+            if let Some(lookup) = self.gateway_lookups.pop_front() {
+                self.totals.busy += 1;
+                self.reply(lookup.request_id, lookup.busy, outputs);
+            }
+        }
+        self.work(now, outputs);
+    }
+
+    /// When [`Pipeline::handle_timeout`] is wanted next.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let lookup = self
+            .gateway_lookups
+            .front()
+            .map(|lookup| Deadline { at: lookup.expires_at, reason: "a look-up for a full queue expires" });
+        let queue = self.commands.poll_timeout();
+        match (lookup, queue) {
+            (Some(lookup), Some(queue)) if queue.at < lookup.at => Some(queue),
+            (Some(lookup), _) => Some(lookup),
+            (None, queue) => queue,
+        }
+    }
+
+    /// The ledger, ahead of what is durable: for invariants and digests of a settled pipeline, not for reads.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The read models: what is durable, and nothing more.
+    pub fn projections(&self) -> &Projections {
+        &self.projections
+    }
+
+    /// The command queue.
+    pub fn commands(&self) -> &Queue {
+        &self.commands
+    }
+
+    /// The event topic: one message for each sealed batch of log bytes, published when it is durable.
+    pub fn events(&self) -> &Topic {
+        &self.events
+    }
+
+    /// The event topic, to subscribe to it and to poll from it.
+    pub fn events_mut(&mut self) -> &mut Topic {
+        &mut self.events
+    }
+
+    /// The fencing token in the records that this pipeline writes.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The sequence of the next record to be executed.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Every record with a smaller sequence is durable.
+    pub fn durable_before(&self) -> u64 {
+        self.durable_before
+    }
+
+    /// Whether everything accepted is answered, acknowledged and durable.
+    pub fn is_settled(&self) -> bool {
+        self.depth() == 0
+            && self.stage.is_empty()
+            && self.gateway_lookups.is_empty()
+            && self.gathering.records.is_empty()
+            && self.in_flight.is_empty()
+            && self.waiting.is_empty()
+    }
+
+    /// What waits where, and the totals.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            staged: count(self.stage.len()),
+            gateway_lookups: count(self.gateway_lookups.len()),
+            gathered_records: count(self.gathering.records.len()),
+            appends_in_flight: count(self.in_flight.len()),
+            records_in_flight: self.in_flight.iter().map(|batch| count(batch.records.len())).sum(),
+            replies_waiting: count(self.waiting.len()),
+            totals: self.totals,
+        }
+    }
+
+    // The gateway.
+
+    fn submit(&mut self, now: Timestamp, requests: &[Request], outputs: &mut Vec<Output>) {
+        self.totals.requests += requests.len() as u64;
+        if self.state == State::Stopped {
+            for request in requests {
+                self.reply(request.request_id, Answer::Unavailable, outputs);
+            }
+            return;
+        }
+        // All bodies of a batch share one buffer, and none is copied again.
+        let mut bodies = Vec::new();
+        let mut accepted = Vec::with_capacity(requests.len());
+        for request in requests {
+            let transaction_id = request.command.transaction_id();
+            if let Some(found) = self.recent.find(&transaction_id).copied() {
+                let answer = self.known_answer(transaction_id, &request.command, found);
+                let reply = Reply { request_id: request.request_id, answer };
+                self.answer_when_durable(now, found.sequence + 1, reply, None, outputs);
+                continue;
+            }
+            let start = bodies.len();
+            bodies.extend_from_slice(&request.request_id.to_le_bytes());
+            encode_command(&request.command, &mut bodies);
+            accepted.push((request, transaction_id, start..bodies.len()));
+        }
+        let bodies = Bytes::from(bodies);
+        for (request, transaction_id, range) in accepted {
+            let id = MessageId(transaction_id.as_bytes());
+            let message = Message { id, body: bodies.slice(range), timestamp: now };
+            if let Err(refused) = self.commands.push(now, message) {
+                self.refuse_push(now, request, &refused, outputs);
+            }
+        }
+    }
+
+    /// A full queue still answers what it knows: the id is looked up before `Busy` is said.
+    fn refuse_push(
+        &mut self,
+        now: Timestamp,
+        request: &Request,
+        refused: &PushRefused,
+        outputs: &mut Vec<Output>,
+    ) {
+        let (depth, retry_after_micros) = match refused {
+            PushRefused::Busy { depth, retry_after_micros } => (*depth, *retry_after_micros),
+            PushRefused::TooLarge { .. } => (self.depth(), self.config.retry_after_micros),
+        };
+        let busy = Answer::Busy { depth, retry_after_micros };
+        if count(self.gateway_lookups.len()) >= self.config.gateway_lookups_max {
+            self.totals.busy += 1;
+            self.reply(request.request_id, busy, outputs);
+            return;
+        }
+        self.gateway_lookups.push_back(GatewayLookup {
+            request_id: request.request_id,
+            command: request.command.clone(),
+            busy,
+            expires_at: now.saturating_add_micros(self.config.visibility_timeout_micros),
+        });
+        self.find_transaction(request.command.transaction_id(), outputs);
+    }
+
+    /// The answer to a command whose id has an outcome: that outcome, or a conflict if the bodies differ.
+    fn known_answer(&mut self, transaction_id: TransactionId, command: &Command, found: Found) -> Answer {
+        if command.fingerprint() == found.fingerprint {
+            self.totals.repeats += 1;
+            let outcome = Outcome { transaction_id, sequence: found.sequence, result: found.result };
+            Answer::Done { outcome, replayed: Replayed::Again }
+        } else {
+            self.totals.conflicts += 1;
+            Answer::Conflict { transaction_id }
+        }
+    }
+
+    /// Gives `reply` (and acknowledges `token`) once every record below `needs_before` is durable.
+    fn answer_when_durable(
+        &mut self,
+        now: Timestamp,
+        needs_before: u64,
+        reply: Reply,
+        token: Option<broker::Token>,
+        outputs: &mut Vec<Output>,
+    ) {
+        if needs_before <= self.durable_before {
+            self.reply(reply.request_id, reply.answer, outputs);
+            if let Some(token) = token {
+                self.ack(now, token);
+            }
+            return;
+        }
+        if token.is_none() {
+            if self.repeats_waiting >= self.config.repeats_waiting_max {
+                let busy =
+                    Answer::Busy { depth: self.depth(), retry_after_micros: self.config.retry_after_micros };
+                self.totals.busy += 1;
+                self.reply(reply.request_id, busy, outputs);
+                return;
+            }
+            self.repeats_waiting += 1;
+        }
+        // What waits is in order: a repeat of an early record waits for the latest one before it at most.
+        let needs_before =
+            self.waiting.back().map_or(needs_before, |last| last.needs_before.max(needs_before));
+        self.waiting.push_back(Waiting { needs_before, reply, token });
+    }
+
+    fn depth(&self) -> u32 {
+        let depth = self.commands.stats(self.recorded_at).depth;
+        u32::try_from(depth).expect("commands_max is a u32")
+    }
+
+    fn reply(&mut self, request_id: u64, answer: Answer, outputs: &mut Vec<Output>) {
+        self.totals.replies += 1;
+        outputs.push(Output::Reply(Reply { request_id, answer }));
+    }
+
+    /// A delivery that expired is not ours any more: its command comes again, or is a dead letter.
+    fn take_queue_outputs(&mut self, happened: &[broker::Output], outputs: &mut Vec<Output>) {
+        for event in happened {
+            match event {
+                broker::Output::Redelivered { position, .. } => {
+                    self.stage.retain(|staged| staged.token.position != *position);
+                }
+                broker::Output::Undeliverable { position, .. } => {
+                    let staged = self.stage.iter().position(|staged| staged.token.position == *position);
+                    if let Some(staged) = staged.and_then(|at| self.stage.remove(at)) {
+                        let transaction_id = staged.transaction_id;
+                        self.reply(staged.request_id, Answer::DeadLettered { transaction_id }, outputs);
+                    }
+                }
+                broker::Output::DeadLettered { message, .. } => {
+                    let id = TransactionId::from_bytes(message.id.0);
+                    self.stage.retain(|staged| staged.transaction_id != id);
+                    self.answer_dead_letter(&message.body, outputs);
+                }
+            }
+        }
+    }
+
+    fn answer_dead_letter(&mut self, body: &[u8], outputs: &mut Vec<Output>) {
+        if let Ok((request_id, command)) = open_envelope(body) {
+            self.totals.dead_lettered += 1;
+            let transaction_id = command.transaction_id();
+            self.reply(request_id, Answer::DeadLettered { transaction_id }, outputs);
+        }
+    }
+
+    // The idempotency stage.
+
+    fn find_transaction(&mut self, transaction_id: TransactionId, outputs: &mut Vec<Output>) {
+        self.totals.lookups += 1;
+        outputs.push(Output::FindTransaction(transaction_id));
+    }
+
+    fn take_lookups(&mut self, now: Timestamp, lookups: &[Lookup], outputs: &mut Vec<Output>) {
+        let mut cursor = 0;
+        for lookup in lookups {
+            let id = lookup.transaction_id();
+            let found = match lookup {
+                Lookup::TransactionFound { found, .. } => Some(*found),
+                Lookup::TransactionAbsent { .. } => None,
+            };
+            self.resolve_gateway(now, id, found, outputs);
+            // Answers come in the order of the questions as a rule, so the search begins behind the last one.
+            let waits =
+                |staged: &Staged| staged.transaction_id == id && matches!(staged.lookup, LookupState::Asked);
+            let behind = (cursor..self.stage.len()).find(|at| waits(&self.stage[*at]));
+            let before = || (0..cursor.min(self.stage.len())).find(|at| waits(&self.stage[*at]));
+            if let Some(at) = behind.or_else(before) {
+                self.stage[at].lookup = found.map_or(LookupState::Absent, LookupState::Found);
+                cursor = at + 1;
+            }
+        }
+    }
+
+    fn resolve_gateway(
+        &mut self,
+        now: Timestamp,
+        id: TransactionId,
+        found: Option<Found>,
+        outputs: &mut Vec<Output>,
+    ) {
+        if self.gateway_lookups.is_empty() {
+            return;
+        }
+        let at = self.gateway_lookups.iter().position(|lookup| lookup.command.transaction_id() == id);
+        let Some(lookup) = at.and_then(|at| self.gateway_lookups.remove(at)) else { return };
+        match found.or_else(|| self.recent.find(&id).copied()) {
+            Some(found) => {
+                let answer = self.known_answer(id, &lookup.command, found);
+                let reply = Reply { request_id: lookup.request_id, answer };
+                self.answer_when_durable(now, found.sequence + 1, reply, None, outputs);
+            }
+            None => {
+                self.totals.busy += 1;
+                self.reply(lookup.request_id, lookup.busy, outputs);
+            }
+        }
+    }
+
+    // The work: pull, execute, append.
+
+    fn work(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
+        if self.state == State::Stopped {
+            return;
+        }
+        self.recorded_at = self.recorded_at.max(now);
+        self.execute_staged(now, outputs);
+        self.pull(now, outputs);
+        // A pulled repeat of a recent id needs no look-up, so there may be something to do at once.
+        self.execute_staged(now, outputs);
+        self.append(outputs);
+    }
+
+    fn pull(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
+        let room = self.config.stage_commands_max.saturating_sub(count(self.stage.len()));
+        if room == 0 {
+            return;
+        }
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        self.commands.pull(now, CONSUMER, room, u64::MAX, &mut deliveries);
+        for delivery in deliveries {
+            match open_envelope(&delivery.message.body) {
+                Ok((request_id, command)) => {
+                    let transaction_id = command.transaction_id();
+                    let lookup = match self.recent.find(&transaction_id) {
+                        Some(found) => LookupState::Found(*found),
+                        None => {
+                            self.find_transaction(transaction_id, outputs);
+                            LookupState::Asked
+                        }
+                    };
+                    let token = delivery.token;
+                    self.stage.push_back(Staged { token, request_id, transaction_id, command, lookup });
+                }
+                Err(malformed) => {
+                    let reason = alloc::format!("{malformed}");
+                    self.commands.reject(now, delivery.token, &reason).expect("the token is fresh");
+                }
+            }
+        }
+    }
+
+    fn execute_staged(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
+        while let Some(head) = self.stage.front() {
+            if matches!(head.lookup, LookupState::Asked)
+                || count(self.gathering.records.len()) >= self.config.append_records_max
+            {
+                return;
+            }
+            let Some(staged) = self.stage.pop_front() else { return };
+            // An equal command may have been executed while this one waited for its look-up.
+            let known = match staged.lookup {
+                LookupState::Found(found) => Some(found),
+                LookupState::Asked | LookupState::Absent => self.recent.find(&staged.transaction_id).copied(),
+            };
+            match known {
+                Some(found) => {
+                    let Staged { token, request_id, transaction_id, command, .. } = staged;
+                    let answer = self.known_answer(transaction_id, &command, found);
+                    let reply = Reply { request_id, answer };
+                    self.answer_when_durable(now, found.sequence + 1, reply, Some(token), outputs);
+                }
+                None => self.execute(now, staged, outputs),
+            }
+        }
+    }
+
+    fn execute(&mut self, now: Timestamp, staged: Staged, outputs: &mut Vec<Output>) {
+        let Staged { token, request_id, transaction_id, command, .. } = staged;
+        if let Command::OpenAccount { account, .. } = &command
+            && self.ledger.find(account).is_some()
+        {
+            // Another body opened it: an equal one has an equal id, and would have been found.
+            self.totals.conflicts += 1;
+            let reply = Reply { request_id, answer: Answer::Conflict { transaction_id } };
+            self.answer_when_durable(now, self.next_sequence, reply, Some(token), outputs);
+            return;
+        }
+        let events_start = self.gathering.events.len();
+        self.ledger.execute(now, &command, &mut self.gathering.events);
+        let events = &self.gathering.events[events_start..];
+        for event in events {
+            self.ledger.apply(event);
+        }
+        let result = match events.last() {
+            Some(Event::TransactionFailed(failure)) => TransactionResult::Refused(failure.reason),
+            Some(Event::AccountOpened { .. } | Event::MoneyDeducted { .. } | Event::MoneyCredited { .. }) => {
+                TransactionResult::Completed
+            }
+            None => unreachable!("every command has at least one event"),
+        };
+        let sequence = self.next_sequence;
+        let meta = RecordMeta {
+            kind: u16::from(command.kind() as u8),
+            kind_version: content::RECORD_VERSION,
+            generation: self.generation,
+            sequence,
+            recorded_at: self.recorded_at,
+            source: None,
+        };
+        self.encoder
+            .record_with(&meta, &mut self.gathering.bytes, |payload| content::encode_events(events, payload));
+        let events_end = self.gathering.events.len();
+        let kind = command.kind();
+        self.gathering.records.push(Executed { recorded_at: self.recorded_at, kind, events_end });
+        self.next_sequence += 1;
+        self.totals.executed += 1;
+        let found = Found { sequence, fingerprint: command.fingerprint(), result };
+        self.recent.insert(transaction_id, found, self.durable_before);
+        let answer =
+            Answer::Done { outcome: Outcome { transaction_id, sequence, result }, replayed: Replayed::First };
+        self.answer_when_durable(now, sequence + 1, Reply { request_id, answer }, Some(token), outputs);
+    }
+
+    fn append(&mut self, outputs: &mut Vec<Output>) {
+        if self.gathering.records.is_empty()
+            || count(self.in_flight.len()) >= self.config.appends_in_flight_max
+        {
+            return;
+        }
+        self.seal(outputs);
+    }
+
+    /// Hands what is gathered to the driver: one append, one seal.
+    fn seal(&mut self, outputs: &mut Vec<Output>) {
+        let mut batch = core::mem::take(&mut self.gathering);
+        self.gathering.first_sequence = self.next_sequence;
+        self.encoder.seal(self.generation, self.recorded_at, self.durable_before, &mut batch.bytes);
+        batch.sealed = Bytes::from(core::mem::take(&mut batch.bytes));
+        outputs.push(Output::Append(Append {
+            first_sequence: batch.first_sequence,
+            next_sequence: self.next_sequence,
+            bytes: batch.sealed.clone(),
+        }));
+        self.in_flight.push_back(batch);
+    }
+
+    // After the append.
+
+    fn appended(&mut self, now: Timestamp, before: u64, outputs: &mut Vec<Output>) {
+        if self.state == State::Stopped {
+            self.in_flight.clear();
+            return;
+        }
+        assert!(before <= self.next_sequence, "records that were never handed out cannot be durable");
+        while let Some(batch) = self.in_flight.front() {
+            if batch.next_sequence() > before {
+                break;
+            }
+            if let Some(batch) = self.in_flight.pop_front() {
+                self.publish(now, batch);
+            }
+        }
+        while self.waiting.front().is_some_and(|waiting| waiting.needs_before <= self.durable_before) {
+            if let Some(Waiting { reply, token, .. }) = self.waiting.pop_front() {
+                self.reply(reply.request_id, reply.answer, outputs);
+                match token {
+                    Some(token) => self.ack(now, token),
+                    None => self.repeats_waiting -= 1,
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Timestamp, batch: Batch) {
+        self.totals.appends += 1;
+        self.durable_before = batch.next_sequence();
+        let mut events_start = 0;
+        for (sequence, executed) in (batch.first_sequence..).zip(&batch.records) {
+            self.projections.fold(&Record {
+                sequence,
+                recorded_at: executed.recorded_at,
+                generation: self.generation,
+                kind: executed.kind,
+                events: &batch.events[events_start..executed.events_end],
+            });
+            events_start = executed.events_end;
+        }
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&batch.first_sequence.to_le_bytes());
+        let message = Message { id: MessageId(id), body: batch.sealed, timestamp: now };
+        self.events.publish(now, message).expect("the topic holds the largest batch, says Config::validate");
+    }
+
+    /// An expired token is fine: the command was delivered again and will be found to have its outcome.
+    fn ack(&mut self, now: Timestamp, token: broker::Token) {
+        let _ = self.commands.ack(now, token);
+    }
+
+    fn stop(&mut self, outputs: &mut Vec<Output>) {
+        self.state = State::Stopped;
+        for Waiting { reply, .. } in core::mem::take(&mut self.waiting) {
+            self.reply(reply.request_id, Answer::Unavailable, outputs);
+        }
+    }
+
+    fn close(&mut self, outputs: &mut Vec<Output>) {
+        if self.state == State::Running && self.is_settled() && self.next_sequence > 0 {
+            self.seal(outputs);
+            self.state = State::Stopped;
+        }
+    }
+}
+
+impl Batch {
+    fn next_sequence(&self) -> u64 {
+        self.first_sequence + self.records.len() as u64
+    }
+}
+
+/// The pipeline is the one consumer of its command queue.
+const CONSUMER: u64 = 0;
+
+fn open_envelope(body: &[u8]) -> Result<(u64, Command), crate::Malformed> {
+    let too_short = crate::Malformed { at_byte: 0, expected: "a request id" };
+    let (request_id, command) = body.split_first_chunk::<8>().ok_or(too_short)?;
+    Ok((u64::from_le_bytes(*request_id), decode_command(command)?))
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).expect("every collection of a pipeline has a limit below 2^32")
+}

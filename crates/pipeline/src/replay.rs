@@ -1,0 +1,307 @@
+//! From log bytes back to state: [`Replay`] applies, [`Recovery`] also folds the read models and judges damage.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::ControlFlow;
+use journal::{Corrupt, Damage, Decoder, Item, RecordMeta, Tail, TailSearch, TornTail, Verdict};
+use ledger::{CommandKind, Event, Inconsistent, Ledger, Record, TransactionId};
+use projection::Projections;
+
+use crate::command_bytes::Malformed;
+use crate::content::{CONTENT_KIND, RECORD_VERSION, decode_events};
+
+/// Folds the bytes of a ledger's log into a [`Ledger`]: decode, check, apply. It makes no outputs and judges nothing:
+/// damage is an error here, wherever it is ([`Recovery`] tells a torn tail from corruption).
+pub struct Replay {
+    decoder: Decoder,
+    ledger: Ledger,
+    events: Vec<Event>,
+    stopped: bool,
+    record_at_byte: u64,
+}
+
+/// Why a log cannot be replayed.
+#[derive(Clone, Debug)]
+pub enum ReplayError {
+    /// The bytes are not those of a log.
+    Damage(Damage),
+    /// The bytes are as they were written, but they are not records that this version knows.
+    Unreadable {
+        /// First byte of the record in the log.
+        at_byte: u64,
+        /// The record.
+        sequence: u64,
+        /// What is unknown.
+        what: String,
+    },
+    /// The record is readable, but it does not follow from the ones before it.
+    Inconsistent {
+        /// First byte of the record in the log.
+        at_byte: u64,
+        /// The record.
+        sequence: u64,
+        /// The event in it, from 0.
+        index: u32,
+        /// What does not fit.
+        inconsistent: Inconsistent,
+    },
+    /// Two records have the same transaction id.
+    RepeatedId {
+        /// First byte of the second one in the log.
+        at_byte: u64,
+        /// The second record.
+        sequence: u64,
+        /// The id.
+        transaction_id: TransactionId,
+        /// The record that had it first.
+        first_sequence: u64,
+    },
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplayError::Damage(damage) => damage.fmt(f),
+            ReplayError::Unreadable { at_byte, sequence, what } => {
+                write!(f, "record {sequence} at byte {at_byte} cannot be read: {what}")
+            }
+            ReplayError::Inconsistent { at_byte, sequence, index, inconsistent } => write!(
+                f,
+                "record {sequence} at byte {at_byte}, event {index}, contradicts the records before it: {inconsistent}"
+            ),
+            ReplayError::RepeatedId { at_byte, sequence, transaction_id, first_sequence } => write!(
+                f,
+                "record {sequence} at byte {at_byte} has the transaction id {transaction_id}, which record \
+                 {first_sequence} has already"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ReplayError {}
+
+impl Replay {
+    /// An empty ledger, waiting for the first bytes of a log. `hash_seed` keys its in-memory tables.
+    pub fn new(hash_seed: u64) -> Self {
+        Replay {
+            decoder: Decoder::new(),
+            ledger: Ledger::new(hash_seed),
+            events: Vec::new(),
+            stopped: false,
+            record_at_byte: 0,
+        }
+    }
+
+    /// Takes the next bytes and calls `each` with every record that is complete, after it was applied.
+    /// After `Break` every further byte is ignored.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        mut each: impl FnMut(&Record<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReplayError> {
+        if self.stopped {
+            return Ok(());
+        }
+        self.decoder.push(bytes);
+        loop {
+            let item = match self.decoder.next() {
+                Ok(Some(item)) => item,
+                Ok(None) => return Ok(()),
+                Err(damage) => return Err(ReplayError::Damage(damage)),
+            };
+            match item {
+                Item::Header(header) => {
+                    if header.content != CONTENT_KIND {
+                        let what = alloc::format!(
+                            "content kind {} is not a ledger's log (kind {CONTENT_KIND})",
+                            header.content
+                        );
+                        return Err(ReplayError::Unreadable {
+                            at_byte: 0,
+                            sequence: header.first_sequence,
+                            what,
+                        });
+                    }
+                }
+                Item::Seal { .. } => {}
+                Item::Record { meta, payload, at_byte } => {
+                    let unreadable =
+                        |what| ReplayError::Unreadable { at_byte, sequence: meta.sequence, what };
+                    let kind = known_kind(meta.kind, meta.kind_version).ok_or_else(|| {
+                        let RecordMeta { kind, kind_version, .. } = meta;
+                        unreadable(alloc::format!("kind {kind} version {kind_version} is unknown"))
+                    })?;
+                    self.events.clear();
+                    decode_events(payload, &mut self.events).map_err(|Malformed { at_byte, expected }| {
+                        unreadable(alloc::format!("expected {expected} at byte {at_byte} of its payload"))
+                    })?;
+                    let record = Record {
+                        sequence: meta.sequence,
+                        recorded_at: meta.recorded_at,
+                        generation: meta.generation,
+                        kind,
+                        events: &self.events,
+                    };
+                    apply(&mut self.ledger, &record, at_byte)?;
+                    self.record_at_byte = at_byte;
+                    if each(&record).is_break() {
+                        self.stopped = true;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The log ends here: fails if it ends inside a frame.
+    pub fn finish(&mut self) -> Result<(), ReplayError> {
+        if self.stopped {
+            return Ok(());
+        }
+        self.decoder.finish().map_err(ReplayError::Damage)
+    }
+
+    /// The ledger as of the last record.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Where the log could be continued; `None` before its header.
+    pub fn tail(&self) -> Option<Tail> {
+        self.decoder.tail()
+    }
+
+    /// The records applied so far, which is the next sequence expected.
+    pub fn next_sequence(&self) -> u64 {
+        self.decoder.next_sequence()
+    }
+}
+
+/// The command kind of a record, if this version knows it.
+pub(crate) fn known_kind(kind: u16, version: u8) -> Option<CommandKind> {
+    let kind = u8::try_from(kind).ok().and_then(CommandKind::from_u8);
+    kind.filter(|_| version == RECORD_VERSION)
+}
+
+fn apply(ledger: &mut Ledger, record: &Record<'_>, at_byte: u64) -> Result<(), ReplayError> {
+    let sequence = record.sequence;
+    let refuse = |index, inconsistent| ReplayError::Inconsistent { at_byte, sequence, index, inconsistent };
+    ledger.check_record(record).map_err(|inconsistent| refuse(0, inconsistent))?;
+    for (index, event) in (0..).zip(record.events) {
+        ledger.check(event).map_err(|inconsistent| refuse(index, inconsistent))?;
+        ledger.apply(event);
+    }
+    assert!(ledger.is_settled(), "a record of one whole transaction leaves no half of it open");
+    Ok(())
+}
+
+/// Brings a pipeline back from its log: folds the ledger and the read models, and at the first damage decides
+/// whether it is the torn tail of an interrupted append, which may be cut, or corruption, which may not.
+pub struct Recovery {
+    replay: Replay,
+    projections: Projections,
+    search: Option<TailSearch>,
+}
+
+/// A log brought back.
+pub struct Recovered {
+    /// The ledger as of the last whole record.
+    pub ledger: Ledger,
+    /// The read models as of the same record.
+    pub projections: Projections,
+    /// Where the log goes on, behind the cut if there is one; `None` if there is no log yet, not even a header.
+    pub tail: Option<Tail>,
+    /// What must be cut off before the log can go on.
+    pub cut: Option<TornTail>,
+}
+
+/// Why a log must not be continued.
+#[derive(Clone, Debug)]
+pub enum RecoveryError {
+    /// Damage that no interrupted append leaves behind.
+    Corrupt(Corrupt),
+    /// The bytes are whole, but what they say cannot be.
+    Replay(ReplayError),
+}
+
+impl fmt::Display for RecoveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecoveryError::Corrupt(corrupt) => corrupt.fmt(f),
+            RecoveryError::Replay(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for RecoveryError {}
+
+impl Recovery {
+    /// Waits for the first bytes of a log. `hash_seed` keys the in-memory tables.
+    pub fn new(hash_seed: u64) -> Self {
+        Recovery { replay: Replay::new(hash_seed), projections: Projections::new(hash_seed), search: None }
+    }
+
+    /// Takes the next bytes of the log, in pieces of any size, and shows `each` every record after it was applied.
+    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&Record<'_>)) -> Result<(), RecoveryError> {
+        if let Some(search) = &mut self.search {
+            search.push(bytes);
+            return Ok(());
+        }
+        let projections = &mut self.projections;
+        let mut repeated = None;
+        let pushed = self.replay.push(bytes, |record| {
+            let transaction_id = record.events[0].transaction_id();
+            if let Some(first) = projections.transactions.found(&transaction_id) {
+                repeated = Some((record.sequence, transaction_id, first.sequence));
+                return ControlFlow::Break(());
+            }
+            projections.fold(record);
+            each(record);
+            ControlFlow::Continue(())
+        });
+        if let Some((sequence, transaction_id, first_sequence)) = repeated {
+            let at_byte = self.replay.record_at_byte;
+            let error = ReplayError::RepeatedId { at_byte, sequence, transaction_id, first_sequence };
+            return Err(RecoveryError::Replay(error));
+        }
+        self.judge(pushed)
+    }
+
+    fn judge(&mut self, pushed: Result<(), ReplayError>) -> Result<(), RecoveryError> {
+        match pushed {
+            Ok(()) => Ok(()),
+            Err(ReplayError::Damage(damage)) => {
+                let mut search = TailSearch::new(&damage);
+                search.push(self.replay.decoder.undecoded());
+                self.search = Some(search);
+                Ok(())
+            }
+            Err(
+                error @ (ReplayError::Unreadable { .. }
+                | ReplayError::Inconsistent { .. }
+                | ReplayError::RepeatedId { .. }),
+            ) => Err(RecoveryError::Replay(error)),
+        }
+    }
+
+    /// The records applied so far.
+    pub fn next_sequence(&self) -> u64 {
+        self.replay.next_sequence()
+    }
+
+    /// The log ends here.
+    pub fn finish(mut self) -> Result<Recovered, RecoveryError> {
+        if self.search.is_none() {
+            let finished = self.replay.finish();
+            self.judge(finished)?;
+        }
+        let cut = match self.search.map(TailSearch::finish) {
+            None => None,
+            Some(Verdict::TornTail(torn) | Verdict::TornCreation(torn)) => Some(torn),
+            Some(Verdict::Corrupt(corrupt)) => return Err(RecoveryError::Corrupt(corrupt)),
+        };
+        let tail = self.replay.tail();
+        Ok(Recovered { ledger: self.replay.ledger, projections: self.projections, tail, cut })
+    }
+}

@@ -1,0 +1,201 @@
+//! The bytes of commands and records, and the JSON Lines form.
+
+use super::Rig;
+use super::random::any_command;
+use crate::{
+    Config, LedgerContent, Recovery, RecoveryError, Replay, decode_command, decode_events, encode_command,
+    encode_events,
+};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+use expect_test::{Expect, expect};
+use journal::{Decoder, FromLines, ToLines};
+use ledger::{Command, Ledger};
+use proptest::prelude::*;
+use time::Timestamp;
+
+fn some_log() -> Vec<u8> {
+    let mut rig = Rig::new(Config::default());
+    for line in [
+        "open alice 100",
+        "open b\"\\ø 0",
+        "transfer t1 alice b\"\\ø 30",
+        "transfer t2 alice nobody 30",
+        "settle",
+        "deposit d1 alice 5",
+        "withdraw w1 alice 500",
+        "open carol -1",
+        "settle",
+        "close",
+        "settle",
+    ] {
+        rig.run(line);
+    }
+    rig.durable
+}
+
+fn lines(log: &[u8]) -> String {
+    let mut decoder = Decoder::new();
+    decoder.push(log);
+    let mut to_lines = ToLines::new(LedgerContent::default());
+    let mut out = Vec::new();
+    while let Some(item) = decoder.next().expect("a whole log") {
+        to_lines.push(&item, &mut out).expect("a ledger's log");
+    }
+    String::from_utf8(out).expect("lines are UTF-8")
+}
+
+fn from_lines(text: &str) -> Result<Vec<u8>, String> {
+    let mut from_lines = FromLines::new(LedgerContent::default());
+    let mut log = Vec::new();
+    from_lines.push(text.as_bytes(), &mut log).map_err(|error| error.to_string())?;
+    from_lines.finish(&mut log).map_err(|error| error.to_string())?;
+    Ok(log)
+}
+
+#[test]
+fn the_lines_of_a_log_and_back() {
+    let log = some_log();
+    let text = lines(&log);
+    expect![[r#"
+        {"format":"wallet-lab-log","format_version":1,"log_id":"01010101010101010101010101010101","ledger_id":"02020202020202020202020202020202","partition":0,"content_kind":1,"content":"ledger","first_sequence":0,"previous_seal":"0000000000000000000000000000000000000000000000000000000000000000"}
+        {"sequence":0,"index":0,"count":4,"recorded_at":0,"generation":1,"type":"AccountOpened","kind":"open_account","transaction_id":"22885ce9-2224-8e03-888d-2eb9033f25b5","account":"@world/USD","asset":"USD","scale":2,"floor":-9223372036854775808}
+        {"sequence":0,"index":1,"count":4,"recorded_at":0,"generation":1,"type":"AccountOpened","kind":"open_account","transaction_id":"22885ce9-2224-8e03-888d-2eb9033f25b5","account":"alice","asset":"USD","scale":2,"floor":0}
+        {"sequence":0,"index":2,"count":4,"recorded_at":0,"generation":1,"type":"MoneyDeducted","kind":"open_account","transaction_id":"22885ce9-2224-8e03-888d-2eb9033f25b5","account":"@world/USD","amount":100}
+        {"sequence":0,"index":3,"count":4,"recorded_at":0,"generation":1,"type":"MoneyCredited","kind":"open_account","transaction_id":"22885ce9-2224-8e03-888d-2eb9033f25b5","account":"alice","amount":100}
+        {"sequence":1,"index":0,"count":1,"recorded_at":0,"generation":1,"type":"AccountOpened","kind":"open_account","transaction_id":"902154b7-d91b-8552-870b-d97712dd6ddb","account":"b\"\\ø","asset":"USD","scale":2,"floor":0}
+        {"sequence":2,"index":0,"count":2,"recorded_at":0,"generation":1,"type":"MoneyDeducted","kind":"transfer","transaction_id":"da1bf894-ee3a-833d-b872-8bd20c0410c3","account":"alice","amount":30}
+        {"sequence":2,"index":1,"count":2,"recorded_at":0,"generation":1,"type":"MoneyCredited","kind":"transfer","transaction_id":"da1bf894-ee3a-833d-b872-8bd20c0410c3","account":"b\"\\ø","amount":30}
+        {"sequence":3,"index":0,"count":1,"recorded_at":0,"generation":1,"type":"TransactionFailed","kind":"transfer","transaction_id":"d4d9b750-e1a2-8ea0-83a2-c3bf675cfc9c","from_account":"alice","to_account":"nobody","amount":30,"reason":"unknown_to_account"}
+        {"seal":"fa0b28f053a8e419d7976fe03aaa63d5819b376596e33b9a3e0d024d1ee73e49","next_sequence":4,"durable_before":0,"recorded_at":0,"generation":1}
+        {"sequence":4,"index":0,"count":2,"recorded_at":0,"generation":1,"type":"MoneyDeducted","kind":"deposit","transaction_id":"1d8c1ca1-be6b-8877-bf67-7c4a4dfae2f1","account":"@world/USD","amount":5}
+        {"sequence":4,"index":1,"count":2,"recorded_at":0,"generation":1,"type":"MoneyCredited","kind":"deposit","transaction_id":"1d8c1ca1-be6b-8877-bf67-7c4a4dfae2f1","account":"alice","amount":5}
+        {"sequence":5,"index":0,"count":1,"recorded_at":0,"generation":1,"type":"TransactionFailed","kind":"withdrawal","transaction_id":"9db63a11-bd93-8d26-af33-aecb73937705","from_account":"alice","amount":500,"reason":"insufficient_funds"}
+        {"sequence":6,"index":0,"count":1,"recorded_at":0,"generation":1,"type":"TransactionFailed","kind":"open_account","transaction_id":"0f33473c-e0c0-8b82-8998-51e36a05d369","to_account":"carol","amount":-1,"asset":"USD","scale":2,"reason":"amount_not_positive"}
+        {"seal":"fa2cbaff511535952464d4e963459cde50a3f809a38c6468b6ed614e6aea3b40","next_sequence":7,"durable_before":4,"recorded_at":0,"generation":1}
+        {"seal":"f3f5c861c7799d2b0a4dfff5a168568244087e3033a9119ea88bfa9e14d683ac","next_sequence":7,"durable_before":7,"recorded_at":0,"generation":1}
+    "#]].assert_eq(&text);
+    assert_eq!(from_lines(&text), Ok(log));
+}
+
+#[test]
+fn an_edited_line_is_named() {
+    let text = lines(&some_log());
+    let check = |from: &str, to: &str, expected: &Expect| {
+        assert!(text.contains(from));
+        expected.assert_eq(&from_lines(&text.replacen(from, to, 1)).expect_err("an edited file"));
+    };
+    check("\"amount\":30", "\"amount\":31", &expect!["line 10, record 4: the lines from 1, records from 0, do not match their seal: it is fa0b28f053a8e419d7976fe03aaa63d5819b376596e33b9a3e0d024d1ee73e49, expected 68aeccd1de89423f3f2d7ab30cc39a93d93e30760b03d924cbc5d4e64904ed54; they were edited or damaged; resealing makes another log of them"]);
+    check("\"account\":\"alice\",\"amount\":30", "\"account\":\"alicia\",\"amount\":30", &expect!["line 8, record 2, event 0: account `alicia` is not opened before"]);
+    check("\"amount\":30", "\"amount\":30.5", &expect!["line 7, record 2: invalid type: floating point `30.5`, expected an object, text, an integer of at most 64 bits, a truth value or null, at column 193"]);
+    check("\"amount\":30", "\"amount\":30,\"note\":1", &expect!["line 8, record 2, event 0: unknown field `note`"]);
+    check("insufficient_funds", "no_money", &expect!["line 13, record 5, event 0: field `reason`: the word is none of those that can stand here"]);
+    check("MoneyCredited", "MoneyMade", &expect!["line 5, record 0, event 3: type `MoneyMade` is unknown"]);
+}
+
+/// A log with valid seals whose records are not what a ledger writes.
+fn sealed(records: &[(u16, u8, Vec<u8>)]) -> Vec<u8> {
+    let mut log = Vec::new();
+    let mut encoder = journal::Encoder::start(&crate::content::header(super::IDENTITY), &mut log);
+    for (sequence, (kind, kind_version, payload)) in (0..).zip(records) {
+        let meta = journal::RecordMeta {
+            kind: *kind,
+            kind_version: *kind_version,
+            generation: 1,
+            sequence,
+            recorded_at: Timestamp::ZERO,
+            source: None,
+        };
+        encoder.record(&meta, payload, &mut log);
+    }
+    encoder.seal(1, Timestamp::ZERO, 0, &mut log);
+    log
+}
+
+fn payload_of(commands: &[&[&str]]) -> Vec<Vec<u8>> {
+    let mut ledger = Ledger::new(0);
+    let payload = |words: &&[&str]| {
+        let mut events = Vec::new();
+        ledger.execute(Timestamp::ZERO, &super::command(words).1, &mut events);
+        events.iter().for_each(|event| ledger.apply(event));
+        let mut payload = Vec::new();
+        encode_events(&events, &mut payload);
+        payload
+    };
+    commands.iter().map(payload).collect()
+}
+
+#[test]
+fn what_is_sealed_but_cannot_be_is_refused_by_record_and_byte() {
+    let check = |records: &[(u16, u8, Vec<u8>)], expected: &Expect| {
+        let mut recovery = Recovery::new(0);
+        let error: RecoveryError = recovery.push(&sealed(records), |_| ()).expect_err("a refused log");
+        expected.assert_eq(&error.to_string());
+    };
+    let payloads = payload_of(&[&["open", "alice", "10"], &["deposit", "d", "alice", "5"]]);
+    let (opening, deposit) = (payloads[0].clone(), payloads[1].clone());
+    check(&[(77, 1, opening.clone())], &expect!["record 0 at byte 128 cannot be read: kind 77 version 1 is unknown"]);
+    check(&[(1, 2, opening.clone())], &expect!["record 0 at byte 128 cannot be read: kind 1 version 2 is unknown"]);
+    check(&[(1, 1, deposit.clone())], &expect!["record 0 at byte 128, event 0, contradicts the records before it: the events of the record are not those of one command of kind open_account"]);
+    check(&[(3, 1, deposit.clone())], &expect!["record 0 at byte 128, event 0, contradicts the records before it: account #0 is named before it is opened; 0 accounts are open"]);
+    check(&[(1, 1, opening[..30].to_vec())], &expect!["record 0 at byte 128 cannot be read: expected an account name at byte 21 of its payload"]);
+    check(&[(1, 1, opening.clone()), (3, 1, deposit.clone()), (3, 1, deposit)], &expect!["record 2 at byte 335 has the transaction id f4390102-2c3c-8b4b-aabd-1140bb204488, which record 1 has already"]);
+}
+
+#[test]
+fn a_replay_stops_where_it_is_told() {
+    let log = some_log();
+    let mut replay = Replay::new(0);
+    let stop = |record: &ledger::Record<'_>| {
+        if record.sequence == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    replay.push(&log, stop).expect("a whole log");
+    replay.finish().expect("stopped before the end");
+    assert_eq!(replay.next_sequence(), 2);
+}
+
+proptest! {
+    #[test]
+    fn commands_survive_their_bytes(command in any_command()) {
+        let mut bytes = Vec::new();
+        encode_command(&command, &mut bytes);
+        prop_assert_eq!(decode_command(&bytes), Ok(command));
+        for end in 0..bytes.len() {
+            prop_assert!(decode_command(&bytes[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn events_survive_their_bytes(commands in prop::collection::vec(any_command(), 1..20)) {
+        let mut ledger = Ledger::new(0);
+        for command in commands {
+            if let Command::OpenAccount { account, .. } = &command && ledger.find(account).is_some() {
+                continue;
+            }
+            let mut events = Vec::new();
+            ledger.execute(Timestamp::ZERO, &command, &mut events);
+            events.iter().for_each(|event| ledger.apply(event));
+            let mut payload = Vec::new();
+            encode_events(&events, &mut payload);
+            let mut decoded = Vec::new();
+            prop_assert_eq!(decode_events(&payload, &mut decoded), Ok(()));
+            prop_assert_eq!(&decoded, &events, "{}", format!("{payload:?}"));
+        }
+    }
+
+    /// Arbitrary bytes never panic, and what is accepted is the one encoding of its events.
+    #[test]
+    fn a_payload_has_one_encoding(mut payload in prop::collection::vec(any::<u8>(), 0..80), known in any::<bool>()) {
+        if known {
+            payload.splice(0..payload.len().min(19), [1, 0].into_iter().chain([7; 16]).chain([1]));
+        }
+        let mut events = Vec::new();
+        if decode_events(&payload, &mut events).is_ok() {
+            let mut again = Vec::new();
+            encode_events(&events, &mut again);
+            prop_assert_eq!(again, payload);
+        }
+    }
+}

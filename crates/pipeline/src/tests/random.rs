@@ -1,0 +1,130 @@
+//! Whatever comes in whatever order: nothing is said that the durable log does not hold.
+
+use super::{Rig, command, recover};
+use crate::{Config, Input, Recovery, Request};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use ledger::{Command, TransactionResult};
+use proptest::prelude::*;
+
+pub(super) fn any_command() -> impl Strategy<Value = Command> {
+    let account = || prop::sample::select(["alice", "bob", "carol", "nobody", "@world/USD"].as_slice());
+    let amount = -1i64..60;
+    prop_oneof![
+        (account(), amount.clone()).prop_map(|(a, n)| command(&["open", a, &n.to_string()]).1),
+        (0u8..12, account(), account(), amount.clone())
+            .prop_map(|(id, a, b, n)| { command(&["transfer", &id.to_string(), a, b, &n.to_string()]).1 }),
+        (0u8..12, account(), amount.clone()).prop_map(|(id, a, n)| command(&[
+            "deposit",
+            &id.to_string(),
+            a,
+            &n.to_string()
+        ])
+        .1),
+        (0u8..12, account(), amount).prop_map(|(id, a, n)| command(&[
+            "withdraw",
+            &id.to_string(),
+            a,
+            &n.to_string()
+        ])
+        .1),
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit(Vec<Command>),
+    Lookups,
+    LoseLookups,
+    Durable,
+    Wait(u64),
+    Redrive,
+    Restart,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::vec(any_command(), 1..6).prop_map(Step::Submit),
+        4 => Just(Step::Lookups),
+        1 => Just(Step::LoseLookups),
+        3 => Just(Step::Durable),
+        1 => (0u64..3_000).prop_map(Step::Wait),
+        1 => Just(Step::Redrive),
+        1 => Just(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever happens: one record an id, every answer is in the durable log when it is given, the read models
+    /// equal the fold of the durable log, and the log replays to the digest of the settled pipeline.
+    #[test]
+    fn nothing_is_said_that_the_durable_log_does_not_hold(steps in prop::collection::vec(any_step(), 1..60)) {
+        let config = Config {
+            commands_max: 6,
+            stage_commands_max: 3,
+            append_records_max: 2,
+            recent_ids_max: 7,
+            visibility_timeout_micros: 2_000,
+            attempts_max: 2,
+            repeats_waiting_max: 2,
+            gateway_lookups_max: 2,
+            ..Config::default()
+        };
+        let mut rig = Rig::new(config);
+        for step in steps {
+            match step {
+                Step::Submit(commands) => {
+                    let requests = commands.into_iter().map(|command| {
+                        rig.requests += 1;
+                        Request { request_id: rig.requests, command }
+                    }).collect();
+                    rig.input(Input::Submit(requests));
+                }
+                Step::Lookups => rig.answer_lookups(),
+                Step::LoseLookups => rig.asked.clear(),
+                Step::Durable => if !rig.appends.is_empty() { rig.make_durable() },
+                Step::Wait(micros) => rig.run(&format!("wait {micros}")),
+                Step::Redrive => rig.input(Input::Redrive { max: 2 }),
+                Step::Restart => rig.restart(),
+            }
+            check_visible(&rig);
+        }
+        rig.settle();
+        check_visible(&rig);
+        let recovered = recover(&rig.durable);
+        prop_assert_eq!(recovered.ledger.digest(), rig.pipeline.ledger().digest());
+    }
+}
+
+/// Everything said so far is in the durable log, and each id has one outcome there.
+fn check_visible(rig: &Rig) {
+    let mut results = BTreeMap::new();
+    let mut recovery = Recovery::new(1);
+    let each = |record: &ledger::Record<'_>| {
+        let transaction = record.transaction().expect("whole records");
+        let before = results.insert(transaction.transaction_id(), (record.sequence, transaction.result()));
+        assert!(before.is_none(), "two records for one id");
+    };
+    recovery.push(&rig.durable, each).expect("a readable log");
+    let recovered = recovery.finish().expect("a whole log");
+    let said: Vec<(u64, TransactionResult)> = results.values().copied().collect();
+    for line in rig.text.lines().filter(|line| line.contains(" at ")) {
+        let known = said.iter().any(|(sequence, result)| {
+            let told = match result {
+                TransactionResult::Completed => format!("completed at {sequence}"),
+                TransactionResult::Refused(reason) => format!("refused {} at {sequence}", reason.as_str()),
+            };
+            line.contains(&told)
+        });
+        assert!(known, "said but not durable: {line}");
+    }
+    let balances = |projections: &projection::Projections| -> Vec<i64> {
+        projections.balances.iter().map(|(_, row)| row.posted).collect()
+    };
+    assert_eq!(balances(&recovered.projections), balances(rig.pipeline.projections()));
+    assert_eq!(recovered.projections.checkpoint(), rig.pipeline.projections().checkpoint());
+}

@@ -1,0 +1,171 @@
+//! What came to and went from every account: two entries for each transfer.
+
+use alloc::vec::Vec;
+
+use ledger::{AccountIndex, CommandKind, Event, Record, Transaction, TransactionId};
+use time::Timestamp;
+
+use crate::{
+    advance,
+    history::Chunks,
+    transaction_of,
+    transactions::{Row, Transactions},
+};
+
+/// The entries of all accounts, each account's chained from the newest to the oldest. What both sides of a transfer share
+/// (id, time, amount, names) is read from [`Transactions`], where it stands once.
+#[derive(Clone)]
+pub struct Entries {
+    checkpoint: u64,
+    /// Even numbers are payers' sides, the odd number behind each is the payee's.
+    links: Chunks<Link>,
+    heads: Vec<Head>,
+}
+
+/// One side of a completed transfer, deposit, withdrawal or opening balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Asks for what is older than this entry.
+    pub cursor: EntryCursor,
+    /// The number of the transfer's record.
+    pub sequence: u64,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The id of the command.
+    pub transaction_id: TransactionId,
+    /// What was asked for.
+    pub kind: CommandKind,
+    /// The other side.
+    pub counterparty: AccountIndex,
+    /// Minor units; more than 0 if money came, less than 0 if it went.
+    pub amount: i64,
+    /// The account's balance right after, in minor units.
+    pub balance_after: i64,
+}
+
+/// A place among the entries of one log: stays the same when the projection is built again. Any number may be given; one
+/// that is no entry of the account in question finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryCursor(pub u32);
+
+#[derive(Clone, Copy)]
+struct Link {
+    balance_after: i64,
+    transaction: u32,
+    /// The account's entry before this one, or `NONE`.
+    previous: u32,
+}
+
+/// The end of an account's chain.
+#[derive(Clone, Copy)]
+struct Head {
+    balance: i64,
+    newest: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Entries {
+    pub(crate) fn new() -> Entries {
+        Entries { checkpoint: 0, links: Chunks::new(), heads: Vec::new() }
+    }
+
+    /// Every record with a smaller sequence is folded.
+    pub fn checkpoint(&self) -> u64 {
+        self.checkpoint
+    }
+
+    /// At most `limit` entries of an account, the newest first, all older than the entry `before` if that is given; none
+    /// if there is no such account. `transactions` is of the same log and at least as far. Costs O(limit), wherever it begins.
+    pub fn of_account(
+        &self,
+        transactions: &Transactions,
+        account: AccountIndex,
+        before: Option<EntryCursor>,
+        limit: u32,
+    ) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let mut next = match before {
+            None => self.heads.get(account.0 as usize).map_or(NONE, |head| head.newest),
+            Some(EntryCursor(number)) => match self.entry(transactions, account, number) {
+                Some((_, previous)) => previous,
+                None => NONE,
+            },
+        };
+        for _ in 0..limit {
+            let Some((entry, previous)) = self.entry(transactions, account, next) else { break };
+            entries.push(entry);
+            next = previous;
+        }
+        entries
+    }
+
+    /// Takes the next record in.
+    ///
+    /// # Panics
+    /// If the record is not the next one, is none that the ledger writes, or makes more than `u32::MAX` entries.
+    pub fn fold(&mut self, record: &Record<'_>) {
+        self.fold_transaction(record, &transaction_of(record));
+    }
+
+    pub(crate) fn fold_transaction(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
+        let number = u32::try_from(record.sequence).expect("history holds at most u32::MAX records");
+        advance(&mut self.checkpoint, record);
+        for event in record.events {
+            match event {
+                Event::AccountOpened { .. } => self.heads.push(Head { balance: 0, newest: NONE }),
+                Event::MoneyDeducted { .. } | Event::MoneyCredited { .. } | Event::TransactionFailed(_) => {}
+            }
+        }
+        match transaction {
+            Transaction::Opened(opening) => {
+                if let Some(funding) = opening.funding {
+                    self.link_both(number, funding.from_account, funding.to_account, funding.amount);
+                }
+            }
+            Transaction::Moved { from_account, to_account, amount, .. } => {
+                self.link_both(number, *from_account, *to_account, *amount);
+            }
+            Transaction::Failed(_) => {}
+        }
+    }
+
+    /// How many elements a clone copies: one for each account and the newest links.
+    pub(crate) fn clone_cost(&self) -> u64 {
+        self.heads.len() as u64 + self.links.clone_cost()
+    }
+
+    fn link_both(&mut self, transaction: u32, from: AccountIndex, to: AccountIndex, amount: i64) {
+        self.link(transaction, from, |balance| balance.checked_sub(amount));
+        self.link(transaction, to, |balance| balance.checked_add(amount));
+    }
+
+    fn link(&mut self, transaction: u32, account: AccountIndex, changed: impl FnOnce(i64) -> Option<i64>) {
+        let head = &mut self.heads[account.0 as usize];
+        head.balance = changed(head.balance).expect("the ledger keeps balances in range");
+        let (balance_after, previous) = (head.balance, head.newest);
+        head.newest = self.links.push(Link { balance_after, transaction, previous });
+    }
+
+    /// The entry with this number, if it is the account's, and the number of the one before it.
+    fn entry(&self, transactions: &Transactions, account: AccountIndex, number: u32) -> Option<(Entry, u32)> {
+        let Link { balance_after, transaction, previous } = *self.links.at(number)?;
+        let Row { id, recorded_at, amount, from, to, kind, .. } = *transactions.moved(transaction)?;
+        let (owner, counterparty, amount) =
+            if number.is_multiple_of(2) { (from, to, -amount) } else { (to, from, amount) };
+        if owner != account.0 {
+            return None;
+        }
+        let entry = Entry {
+            cursor: EntryCursor(number),
+            sequence: u64::from(transaction),
+            recorded_at,
+            transaction_id: id,
+            kind,
+            counterparty: AccountIndex(counterparty),
+            amount,
+            balance_after,
+        };
+        Some((entry, previous))
+    }
+}

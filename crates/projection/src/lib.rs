@@ -1,0 +1,120 @@
+//! Read models: balances, entries of an account, transactions by id, totals and counts, folded from the ledger's records.
+//!
+//! Each is its own fold with its own [`checkpoint`](Projections::checkpoint), and can always be built again from the log:
+//! at every sequence it equals the fold of the records below that sequence. What is absent, and stays so:
+//!
+//! - No decision: nothing here refuses a command, and the ledger never asks a projection.
+//! - No broker, no clock, no input or output.
+//! - No gap: a record that is not the next one is a bug of ours and stops the fold.
+//! - No copy of history: rows are only ever appended, and a clone shares all but the last few, so it costs O(accounts),
+//!   however long the log is ([`Projections::clone_cost`]).
+//! - No record that was not checked: what comes from outside passes `Ledger::check_record` and `Ledger::check` first.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[cfg(test)]
+extern crate std;
+
+mod balances;
+mod counts;
+mod entries;
+pub mod history;
+mod totals;
+mod transactions;
+
+use alloc::vec::Vec;
+
+use ledger::{AccountIndex, Record, Transaction};
+
+pub use balances::{BalanceRow, Balances};
+pub use counts::Counts;
+pub use entries::{Entries, Entry, EntryCursor};
+pub use totals::Totals;
+pub use transactions::{Found, TransactionRow, Transactions};
+
+/// Every read model of one log. A clone costs O(accounts), not O(log), and goes its own way.
+#[derive(Clone)]
+pub struct Projections {
+    /// What every account has.
+    pub balances: Balances,
+    /// What came and went, account by account.
+    pub entries: Entries,
+    /// What was asked and answered, by id.
+    pub transactions: Transactions,
+    /// How much the clients have together, asset by asset.
+    pub totals: Totals,
+    /// How many commands of which kind completed and failed.
+    pub counts: Counts,
+}
+
+impl Projections {
+    /// The projections of an empty log. `hash_seed` keys the tables in memory and shows in no answer.
+    pub fn new(hash_seed: u64) -> Projections {
+        Projections {
+            balances: Balances::new(hash_seed),
+            entries: Entries::new(),
+            transactions: Transactions::new(hash_seed),
+            totals: Totals::new(),
+            counts: Counts::new(),
+        }
+    }
+
+    /// Takes the next record into every projection.
+    ///
+    /// # Panics
+    /// If the record is not the next one, or is none that the ledger writes.
+    pub fn fold(&mut self, record: &Record<'_>) {
+        let transaction = transaction_of(record);
+        self.balances.fold(record);
+        self.entries.fold_transaction(record, &transaction);
+        self.transactions.fold_transaction(record, &transaction);
+        self.totals.fold(record);
+        self.counts.fold_transaction(record, &transaction);
+    }
+
+    /// Every record with a smaller sequence is in every projection: the smallest of the checkpoints, and the sequence of
+    /// the record that [`fold`](Projections::fold) expects next.
+    pub fn checkpoint(&self) -> u64 {
+        let others = [self.entries.checkpoint(), self.transactions.checkpoint(), self.totals.checkpoint()];
+        others.into_iter().fold(self.balances.checkpoint().min(self.counts.checkpoint()), u64::min)
+    }
+
+    /// At most `limit` entries of an account, the newest first, all older than `before` if that is given.
+    /// See [`Entries::of_account`].
+    pub fn entries_of(&self, account: AccountIndex, before: Option<EntryCursor>, limit: u32) -> Vec<Entry> {
+        self.entries.of_account(&self.transactions, account, before, limit)
+    }
+
+    /// How many elements a clone copies: some for each account and a bounded number of the newest rows. Everything older is
+    /// shared.
+    pub fn clone_cost(&self) -> u64 {
+        self.balances.clone_cost()
+            + self.entries.clone_cost()
+            + self.transactions.clone_cost()
+            + self.totals.clone_cost()
+    }
+}
+
+/// Reads a record that the ledger wrote, or that passed its checks.
+fn transaction_of<'a>(record: &Record<'a>) -> Transaction<'a> {
+    match record.transaction() {
+        Ok(transaction) => transaction,
+        Err(inconsistent) => panic!("record {} cannot be folded: {inconsistent}", record.sequence),
+    }
+}
+
+/// Moves a checkpoint over a record.
+fn advance(checkpoint: &mut u64, record: &Record<'_>) {
+    assert_next(*checkpoint, record);
+    *checkpoint += 1;
+}
+
+fn assert_next(checkpoint: u64, record: &Record<'_>) {
+    assert_eq!(record.sequence, checkpoint, "a projection is given a record that is not the next one");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,377 @@
+//! Text in, text out; and every projection against the fold from the beginning.
+
+use std::{
+    format,
+    string::{String, ToString},
+    vec,
+};
+
+use expect_test::{Expect, expect};
+use ledger::{AccountName, Command, CommandKind, Event, Ledger, Reason, TransactionId, TransactionResult};
+use proptest::prelude::*;
+use time::Timestamp;
+
+use super::*;
+
+/// A log in memory: what the ledger decided, record by record.
+struct Log {
+    ledger: Ledger,
+    records: Vec<(CommandKind, Vec<Event>)>,
+}
+
+impl Log {
+    fn new() -> Log {
+        Log { ledger: Ledger::new(1), records: Vec::new() }
+    }
+
+    /// Runs a command if no account of its name is open yet.
+    fn run(&mut self, command: &Command) {
+        if let Command::OpenAccount { account, .. } = command
+            && self.ledger.find(account).is_some()
+        {
+            return;
+        }
+        let mut events = Vec::new();
+        self.ledger.execute(Timestamp::ZERO, command, &mut events);
+        events.iter().for_each(|event| self.ledger.apply(event));
+        self.records.push((command.kind(), events));
+    }
+
+    fn record(&self, sequence: usize) -> Record<'_> {
+        let (kind, events) = &self.records[sequence];
+        let recorded_at = Timestamp::from_micros(10 * sequence as u64).unwrap();
+        Record { sequence: sequence as u64, recorded_at, generation: 1, kind: *kind, events }
+    }
+
+    fn folded(&self, count: usize) -> Projections {
+        let mut projections = Projections::new(count as u64);
+        (0..count).for_each(|sequence| projections.fold(&self.record(sequence)));
+        projections
+    }
+}
+
+fn id(number: u64) -> TransactionId {
+    TransactionId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+/// `open NAME ASSET BALANCE`, `transfer FROM TO AMOUNT`, `deposit TO AMOUNT`, `withdraw FROM AMOUNT`.
+fn parse(line: &str, number: u64) -> Command {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let name = |index: usize| words[index].parse::<AccountName>().unwrap();
+    let amount = |index: usize| words[index].parse().unwrap();
+    let transaction_id = id(number);
+    match words[0] {
+        "open" => Command::OpenAccount {
+            account: name(1),
+            asset: words[2].parse().unwrap(),
+            scale: 2,
+            floor: words[1].starts_with('@').then_some(0),
+            opening_balance: amount(3),
+        },
+        "transfer" => Command::Transfer {
+            transaction_id,
+            from_account: name(1),
+            to_account: name(2),
+            amount: amount(3),
+        },
+        "deposit" => Command::Deposit { transaction_id, account: name(1), amount: amount(2) },
+        "withdraw" => Command::Withdrawal { transaction_id, account: name(1), amount: amount(2) },
+        other => panic!("unknown command {other}"),
+    }
+}
+
+fn log_of(text: &str) -> Log {
+    let mut log = Log::new();
+    for (number, line) in (0..).zip(text.lines()) {
+        log.run(&parse(line, number));
+    }
+    log
+}
+
+/// Everything that the projections tell.
+fn show(projections: &Projections) -> String {
+    let mut shown = format!("checkpoint {}\n", projections.checkpoint());
+    for (index, row) in projections.balances.iter() {
+        shown += &format!("{index} {} {} {} scale {}\n", row.name, row.posted, row.asset, row.scale);
+        for entry in projections.entries_of(index, None, u32::MAX) {
+            let other = projections.balances.row(entry.counterparty).name;
+            let (amount, after) = (entry.amount, entry.balance_after);
+            shown += &format!("   {} {} {amount:+} = {after}, {other}\n", entry.sequence, entry.kind);
+        }
+    }
+    for sequence in 0..projections.checkpoint() {
+        let row = projections.transactions.at(sequence).unwrap();
+        let name = |name: &Option<AccountName>| name.as_ref().map_or("-".to_string(), AccountName::to_string);
+        let (from, to) = (name(&row.from_account), name(&row.to_account));
+        let at = row.recorded_at.micros();
+        shown += &format!("{sequence} at {at}: {} {from} {to} {} {}\n", row.kind, row.amount, row.result);
+    }
+    for (asset, sum) in projections.totals.balances_total() {
+        shown += &format!("total {asset} {sum}\n");
+    }
+    for kind in CommandKind::ALL {
+        let (completed, failed) = (projections.counts.completed(kind), projections.counts.failed(kind));
+        shown += &format!("{kind}: {completed} completed, {failed} failed\n");
+    }
+    shown
+}
+
+fn check(text: &str, expected: &Expect) {
+    let log = log_of(text);
+    expected.assert_eq(&show(&log.folded(log.records.len())));
+}
+
+#[test]
+fn ten_transfers_of_20_from_100() {
+    let transfers = "transfer alice bob 20\n".repeat(10);
+    let log = log_of(&format!("open alice USD 100\nopen bob USD 0\n{transfers}"));
+    let projections = log.folded(12);
+    let (alice, events) = (
+        projections.balances.find(&"alice".parse().unwrap()).unwrap(),
+        log.records.iter().flat_map(|(_, events)| events),
+    );
+    let deducted = events
+        .clone()
+        .filter(|event| matches!(event, Event::MoneyDeducted { account, .. } if *account == alice));
+    assert_eq!(deducted.count(), 5);
+    assert_eq!(events.filter(|event| matches!(event, Event::TransactionFailed(_))).count(), 5);
+    assert_eq!(projections.balances.row(alice).posted, 0);
+    assert_eq!((projections.counts.transfers_completed(), projections.counts.transfers_failed()), (5, 5));
+    assert_eq!(projections.counts.failed_for(Reason::InsufficientFunds), 5);
+    let counts = &projections.counts;
+    assert_eq!((counts.openings(), counts.deposits(), counts.withdrawals()), (2, 0, 0));
+    assert_eq!(projections.totals.balances_total(), vec![("USD".parse().unwrap(), 100)]);
+}
+
+#[test]
+fn every_kind_of_record_shows_where_it_belongs() {
+    check(
+        "open alice USD 100
+open bob EUR 0
+open @fees USD 7
+deposit bob 50
+transfer alice bob 5
+transfer alice ghost -3
+withdraw alice 30
+withdraw ghost 1
+deposit @fees 1
+open carol USD -5
+open carol USD 5
+transfer carol alice 5",
+        &expect![[r#"
+            checkpoint 12
+            #0 @world/USD -82 USD scale 2
+               10 open_account -5 = -82, carol
+               6 withdrawal +30 = -77, alice
+               2 open_account -7 = -107, @fees
+               0 open_account -100 = -100, alice
+            #1 alice 75 USD scale 2
+               11 transfer +5 = 75, carol
+               6 withdrawal -30 = 70, @world/USD
+               0 open_account +100 = 100, @world/USD
+            #2 @world/EUR -50 EUR scale 2
+               3 deposit -50 = -50, bob
+            #3 bob 50 EUR scale 2
+               3 deposit +50 = 50, @world/EUR
+            #4 @fees 7 USD scale 2
+               2 open_account +7 = 7, @world/USD
+            #5 carol 0 USD scale 2
+               11 transfer -5 = 0, alice
+               10 open_account +5 = 5, @world/USD
+            0 at 0: open_account @world/USD alice 100 completed
+            1 at 10: open_account - bob 0 completed
+            2 at 20: open_account @world/USD @fees 7 completed
+            3 at 30: deposit @world/EUR bob 50 completed
+            4 at 40: transfer alice bob 5 asset_mismatch
+            5 at 50: transfer alice ghost -3 amount_not_positive
+            6 at 60: withdrawal alice @world/USD 30 completed
+            7 at 70: withdrawal ghost - 1 unknown_from_account
+            8 at 80: deposit - @fees 1 reserved_account
+            9 at 90: open_account - carol -5 amount_not_positive
+            10 at 100: open_account @world/USD carol 5 completed
+            11 at 110: transfer carol alice 5 completed
+            total USD 75
+            total EUR 50
+            open_account: 4 completed, 1 failed
+            transfer: 1 completed, 2 failed
+            deposit: 1 completed, 1 failed
+            withdrawal: 1 completed, 1 failed
+        "#]],
+    );
+}
+
+#[test]
+fn entries_are_read_page_by_page() {
+    let log =
+        log_of("open a USD 9\nopen b USD 0\ntransfer a b 1\ntransfer a b 2\ntransfer b a 3\ntransfer a b 4");
+    let projections = log.folded(6);
+    let find = |name: &str| projections.balances.find(&name.parse().unwrap()).unwrap();
+    let (a, b) = (find("a"), find("b"));
+    let all = projections.entries_of(a, None, 100);
+    assert_eq!(all.iter().map(|entry| entry.amount).collect::<Vec<_>>(), [-4, 3, -2, -1, 9]);
+    assert_eq!(all.iter().map(|entry| entry.balance_after).collect::<Vec<_>>(), [5, 9, 6, 8, 9]);
+    let mut paged = projections.entries_of(a, None, 2);
+    while let Some(last) = paged.last().copied() {
+        let page = projections.entries_of(a, Some(last.cursor), 2);
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+    assert_eq!(projections.entries_of(b, Some(all[0].cursor), 2), [], "the cursor is of another account");
+    assert_eq!(projections.entries_of(a, Some(EntryCursor(1_000)), 2), []);
+    assert_eq!(projections.entries_of(AccountIndex(9), None, 2), []);
+    assert_eq!(projections.entries_of(a, None, 0), []);
+}
+
+#[test]
+fn a_transaction_is_found_by_its_id() {
+    let log = log_of("open a USD 9\nopen b USD 0\ntransfer a b 10");
+    let projections = log.folded(3);
+    let command = parse("transfer a b 10", 2);
+    let found = projections.transactions.found(&id(2)).unwrap();
+    let result = TransactionResult::Refused(Reason::InsufficientFunds);
+    assert_eq!(found, Found { sequence: 2, fingerprint: command.fingerprint(), result });
+    let row = projections.transactions.find(&id(2)).unwrap();
+    assert_eq!((row.amount, row.result, row.fingerprint), (10, result, command.fingerprint()));
+    let opening = parse("open a USD 9", 0);
+    let found = projections.transactions.found(&opening.transaction_id()).unwrap();
+    assert_eq!((found.sequence, found.fingerprint), (0, opening.fingerprint()));
+    assert_eq!(projections.transactions.found(&id(3)), None);
+}
+
+#[test]
+#[should_panic(expected = "a projection is given a record that is not the next one")]
+fn a_gap_stops_the_fold() {
+    let log = log_of("open a USD 9\nopen b USD 0");
+    Projections::new(0).fold(&log.record(1));
+}
+
+/// A log of `count` transfers among `accounts` accounts, far over the borders of chunks and overlays.
+fn long_log(accounts: u64, count: u64) -> Log {
+    let mut log = Log::new();
+    for number in 0..accounts {
+        log.run(&parse(&format!("open account-{number} USD 1000"), 0));
+    }
+    for number in 0..count {
+        let (from, to) = (number * 7 % accounts, (number * 11 + 1) % accounts);
+        log.run(&parse(&format!("transfer account-{from} account-{to} {}", number % 300), number));
+    }
+    log
+}
+
+#[test]
+fn a_clone_costs_the_same_however_long_the_log_is() {
+    let log = long_log(20, 12_000);
+    let mut projections = Projections::new(0);
+    let mut clones = Vec::new();
+    for sequence in 0..log.records.len() {
+        projections.fold(&log.record(sequence));
+        // 5 for each of 21 accounts, 5 tails of less than 1,024 and one overlay of as many; an asset in 2 tables; layers.
+        assert!(
+            projections.clone_cost() < 5 * 21 + 6 * 1_024 + 2 + 16,
+            "{} at {sequence}",
+            projections.clone_cost()
+        );
+        if sequence % 1_499 == 0 {
+            clones.push((sequence + 1, projections.clone()));
+        }
+    }
+    // Each clone still is what it was, and goes on by itself.
+    for (count, mut clone) in clones {
+        assert_eq!(show(&clone), show(&log.folded(count)));
+        (count..log.records.len()).for_each(|sequence| clone.fold(&log.record(sequence)));
+        assert_eq!(show(&clone), show(&projections));
+        for sequence in 0..clone.checkpoint() {
+            let row = clone.transactions.at(sequence).unwrap();
+            assert_eq!(clone.transactions.find(&row.transaction_id), Some(row));
+        }
+    }
+}
+
+fn some_line() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec!["a", "b", "c", "@fees", "ghost"]);
+    let asset = prop::sample::select(vec!["USD", "USD", "USD", "EUR"]);
+    let amount = prop_oneof![8 => 0..50_i64, 1 => any::<i64>()];
+    prop_oneof![
+        3 => (name.clone(), asset, amount.clone()).prop_map(|(name, asset, amount)| {
+            // The ghost is never opened.
+            let name = if name == "ghost" { "d" } else { name };
+            format!("open {name} {asset} {amount}")
+        }),
+        6 => (name.clone(), name.clone(), amount.clone()).prop_map(|(from, to, amount)| format!("transfer {from} {to} {amount}")),
+        1 => (name.clone(), amount.clone()).prop_map(|(name, amount)| format!("deposit {name} {amount}")),
+        1 => (name, amount).prop_map(|(name, amount)| format!("withdraw {name} {amount}")),
+    ]
+}
+
+/// What the ledger itself says at the same point.
+fn check_against_ledger(log: &Log, projections: &Projections) -> Result<(), TestCaseError> {
+    prop_assert_eq!(projections.balances.len(), log.ledger.accounts_count());
+    for (index, row) in projections.balances.iter() {
+        let account = log.ledger.account(index);
+        prop_assert_eq!((row.name, row.asset, row.posted), (account.name, account.asset, account.posted));
+        prop_assert_eq!(projections.balances.find(row.name), Some(index));
+        let entries = projections.entries_of(index, None, u32::MAX);
+        let sum: i128 = entries.iter().map(|entry| i128::from(entry.amount)).sum();
+        prop_assert_eq!(sum, i128::from(account.posted));
+        prop_assert_eq!(entries.first().map_or(0, |entry| entry.balance_after), account.posted);
+    }
+    for (asset, total) in projections.totals.balances_total() {
+        let clients =
+            log.ledger.accounts().filter(|account| *account.asset == asset && !account.name.is_system());
+        prop_assert_eq!(clients.map(|account| i128::from(account.posted)).sum::<i128>(), total);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn at_every_sequence_it_is_the_fold_of_the_log(lines in prop::collection::vec(some_line(), 1..60)) {
+        let mut log = Log::new();
+        let mut projections = Projections::new(0);
+        let mut clones = vec![projections.clone()];
+        let mut commands = Vec::new();
+        for (number, line) in (0..).zip(&lines) {
+            let command = parse(line, number);
+            let before = log.records.len();
+            // The same refused opening twice has one id, and the caller answers the second.
+            if projections.transactions.found(&command.transaction_id()).is_none() {
+                log.run(&command);
+            }
+            if log.records.len() > before {
+                projections.fold(&log.record(before));
+                clones.push(projections.clone());
+                commands.push(command);
+                check_against_ledger(&log, &projections)?;
+            }
+        }
+        for (count, clone) in clones.iter().enumerate() {
+            prop_assert_eq!(clone.checkpoint(), count as u64);
+            prop_assert_eq!(show(clone), show(&log.folded(count)));
+        }
+        for (sequence, command) in (0..).zip(&commands) {
+            let found = projections.transactions.found(&command.transaction_id()).unwrap();
+            prop_assert_eq!((found.sequence, found.fingerprint), (sequence, command.fingerprint()));
+        }
+    }
+
+    #[test]
+    fn each_projection_folds_by_itself(lines in prop::collection::vec(some_line(), 1..40)) {
+        let log = log_of(&lines.join("\n"));
+        let together = log.folded(log.records.len());
+        let mut apart = Projections::new(5);
+        for sequence in 0..log.records.len() {
+            let record = log.record(sequence);
+            apart.counts.fold(&record);
+            apart.totals.fold(&record);
+            prop_assert_eq!(apart.checkpoint(), sequence as u64);
+            apart.balances.fold(&record);
+            apart.transactions.fold(&record);
+            apart.entries.fold(&record);
+        }
+        prop_assert_eq!(show(&apart), show(&together));
+        prop_assert_eq!(&apart.counts, &together.counts);
+    }
+}

@@ -1,0 +1,76 @@
+//! How much the clients have together.
+
+use alloc::vec::Vec;
+
+use ledger::{AccountIndex, Asset, Event, Record};
+
+use crate::advance;
+
+/// For each asset the sum of the balances of all accounts whose names do not begin with `@`.
+#[derive(Clone)]
+pub struct Totals {
+    checkpoint: u64,
+    /// The asset of each account, or `SYSTEM`.
+    asset_of: Vec<u32>,
+    sums: Vec<(Asset, i128)>,
+}
+
+/// Stands for the asset of a system account, which counts in no sum.
+const SYSTEM: u32 = u32::MAX;
+
+impl Totals {
+    pub(crate) fn new() -> Totals {
+        Totals { checkpoint: 0, asset_of: Vec::new(), sums: Vec::new() }
+    }
+
+    /// Every record with a smaller sequence is folded.
+    pub fn checkpoint(&self) -> u64 {
+        self.checkpoint
+    }
+
+    /// The sum for each asset in minor units, in the order in which the assets were first seen; 0 for an asset without
+    /// client accounts.
+    pub fn balances_total(&self) -> Vec<(Asset, i128)> {
+        self.sums.clone()
+    }
+
+    /// Takes the next record in.
+    ///
+    /// # Panics
+    /// If the record is not the next one or contradicts those before it.
+    pub fn fold(&mut self, record: &Record<'_>) {
+        advance(&mut self.checkpoint, record);
+        for event in record.events {
+            match event {
+                Event::AccountOpened { account, asset, .. } => {
+                    let asset_index = self.asset_index(asset);
+                    self.asset_of.push(if account.is_system() { SYSTEM } else { asset_index });
+                }
+                Event::MoneyDeducted { account, amount, .. } => self.add(*account, -i128::from(*amount)),
+                Event::MoneyCredited { account, amount, .. } => self.add(*account, i128::from(*amount)),
+                Event::TransactionFailed(_) => {}
+            }
+        }
+    }
+
+    /// How many elements a clone copies: one for each account and each asset.
+    pub(crate) fn clone_cost(&self) -> u64 {
+        (self.asset_of.len() + self.sums.len()) as u64
+    }
+
+    fn asset_index(&mut self, asset: &Asset) -> u32 {
+        let known = self.sums.iter().rposition(|(known, _)| known == asset);
+        let index = known.unwrap_or_else(|| {
+            self.sums.push((asset.clone(), 0));
+            self.sums.len() - 1
+        });
+        u32::try_from(index).expect("there are no more assets than accounts")
+    }
+
+    fn add(&mut self, account: AccountIndex, amount: i128) {
+        let asset = self.asset_of[account.0 as usize];
+        if asset != SYSTEM {
+            self.sums[asset as usize].1 += amount;
+        }
+    }
+}
