@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use broker::{Delivery, Message, MessageId, PushRefused, Queue, QueueConfig, Topic, TopicConfig};
 use bytes::Bytes;
 use journal::{Encoder, RecordMeta};
-use ledger::{Command, Event, Ledger, Record, TransactionId, TransactionResult};
+use ledger::{Command, Digest, Event, Ledger, Record, TransactionId, TransactionResult};
 use projection::{Found, Projections};
 use time::{Deadline, Timestamp};
 
@@ -45,6 +45,7 @@ pub struct Pipeline {
     repeats_waiting: u32,
     next_sequence: u64,
     durable_before: u64,
+    durable_digest: Digest,
     recorded_at: Timestamp,
     totals: Totals,
 }
@@ -127,6 +128,8 @@ struct GatewayLookup {
 struct Batch {
     bytes: Vec<u8>,
     sealed: Bytes,
+    /// Of the ledger as of the batch's last record.
+    digest: Digest,
     first_sequence: u64,
     records: Vec<Executed>,
     events: Vec<Event>,
@@ -204,6 +207,7 @@ impl Pipeline {
             retained_bytes_max: config.event_bytes_retained_max,
             subscribers_max: config.event_subscribers_max,
         };
+        let durable_digest = ledger.digest();
         Ok(Pipeline {
             recent: RecentIds::new(config.recent_ids_max, config.hash_seed),
             commands: Queue::new(queue).expect("validated above"),
@@ -222,6 +226,7 @@ impl Pipeline {
             repeats_waiting: 0,
             next_sequence: 0,
             durable_before: 0,
+            durable_digest,
             recorded_at: Timestamp::ZERO,
             totals: Totals::default(),
         })
@@ -310,6 +315,11 @@ impl Pipeline {
     /// Every record with a smaller sequence is durable.
     pub fn durable_before(&self) -> u64 {
         self.durable_before
+    }
+
+    /// The digest of the ledger as of the last durable record: what a replay of the durable log gives.
+    pub fn durable_digest(&self) -> Digest {
+        self.durable_digest
     }
 
     /// Whether everything accepted is answered, acknowledged and durable.
@@ -665,6 +675,7 @@ impl Pipeline {
         let mut batch = core::mem::take(&mut self.gathering);
         self.gathering.first_sequence = self.next_sequence;
         self.encoder.seal(self.generation, self.recorded_at, self.durable_before, &mut batch.bytes);
+        batch.digest = self.ledger.digest();
         batch.sealed = Bytes::from(core::mem::take(&mut batch.bytes));
         outputs.push(Output::Append(Append {
             first_sequence: batch.first_sequence,
@@ -704,6 +715,7 @@ impl Pipeline {
     fn publish(&mut self, now: Timestamp, batch: Batch) {
         self.totals.appends += 1;
         self.durable_before = batch.next_sequence();
+        self.durable_digest = batch.digest;
         let mut events_start = 0;
         for (sequence, executed) in (batch.first_sequence..).zip(&batch.records) {
             self.projections.fold(&Record {

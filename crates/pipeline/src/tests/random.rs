@@ -126,5 +126,6 @@ fn check_visible(rig: &Rig) {
         projections.balances.iter().map(|(_, row)| row.posted).collect()
     };
     assert_eq!(balances(&recovered.projections), balances(rig.pipeline.projections()));
+    assert_eq!(recovered.ledger.digest(), rig.pipeline.durable_digest());
     assert_eq!(recovered.projections.checkpoint(), rig.pipeline.projections().checkpoint());
 }
