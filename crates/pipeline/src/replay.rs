@@ -290,6 +290,16 @@ impl Recovery {
         self.replay.next_sequence()
     }
 
+    /// The ledger as of the last record applied.
+    pub fn ledger(&self) -> &Ledger {
+        self.replay.ledger()
+    }
+
+    /// The read models as of the same record.
+    pub fn projections(&self) -> &Projections {
+        &self.projections
+    }
+
     /// The log ends here.
     pub fn finish(mut self) -> Result<Recovered, RecoveryError> {
         if self.search.is_none() {

@@ -1,0 +1,104 @@
+//! The pipeline with its file journal, and the disk without the pipeline.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use server::files::{Driver, FilesError};
+use tempfile::TempDir;
+
+use super::Args;
+use super::figure::{Figure, Took, time};
+use super::workload::{openings, requests, transfers};
+use crate::outcome::Failure;
+
+const ACCOUNTS: u32 = 10_000;
+/// Records an append, and transfers in all.
+const SIZES: [(u32, u64); 4] = [(1, 2_000), (128, 256_000), (1_024, 1_024_000), (8_190, 2_047_500)];
+/// Batches under way: two on their way to the disk and one being gathered; of single transfers one.
+const WINDOW_BATCHES: u64 = 3;
+/// About the bytes of a completed transfer in the log.
+const TRANSFER_BYTES: u64 = 81;
+/// The size that the aim is about.
+const AIM: (u32, f64) = (1_024, 1_000_000.0);
+
+pub(super) fn measure(args: &Args) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    for (batch, count) in SIZES {
+        let took = (0..args.runs).map(|_| run(args, batch, count)).collect::<Result<Vec<Took>, Failure>>()?;
+        let what = "whole pipeline with its file journal, from the first command to the last reply";
+        let window = if batch == 1 { 1 } else { WINDOW_BATCHES };
+        let settings =
+            [("accounts", ACCOUNTS.into()), ("transfers", count), ("batch", batch.into()), ("batches in flight", window)];
+        let figure = Figure::rates(&format!("durable-{batch}"), what, "transfers/s", count, &took)
+            .settings(settings)
+            .durability("one append and one fdatasync a batch, replies after it");
+        figures.push(if batch == AIM.0 { figure.aim_at_least(AIM.1) } else { figure });
+    }
+    Ok(figures)
+}
+
+fn run(args: &Args, batch: u32, count: u64) -> Result<Took, Failure> {
+    let directory = temporary(args)?;
+    let mut driver = Driver::open(directory.path(), &Driver::config(1_024, 1))?.driver;
+    for openings in requests(openings(ACCOUNTS), 1_024) {
+        driver.submit(openings);
+        driver.wait()?;
+    }
+    driver.close()?;
+    let mut driver = Driver::open(directory.path(), &Driver::config(batch, 1))?.driver;
+    let batches = requests(transfers(ACCOUNTS, count), batch as usize);
+    let window = if batch == 1 { 1 } else { u64::from(batch) * WINDOW_BATCHES };
+    let (took, done) = time(|| -> Result<(), FilesError> {
+        let mut pending = 0;
+        for batch in batches {
+            pending += batch.len() as u64;
+            driver.submit(batch);
+            driver.poll()?;
+            pending -= driver.take_replies().len() as u64;
+            while pending >= window {
+                driver.wait()?;
+                pending -= driver.take_replies().len() as u64;
+            }
+        }
+        while pending > 0 {
+            driver.wait()?;
+            pending -= driver.take_replies().len() as u64;
+        }
+        Ok(())
+    });
+    done?;
+    assert_eq!(driver.pipeline().projections().counts.transfers_completed(), count);
+    driver.close()?;
+    Ok(took)
+}
+
+/// What the disk alone gives for the same bytes, to set the durable figures against.
+pub(super) fn measure_disk(args: &Args) -> Result<Vec<Figure>, Failure> {
+    SIZES.into_iter().map(|(batch, _)| disk(args, batch)).collect()
+}
+
+fn disk(args: &Args, batch: u32) -> Result<Figure, Failure> {
+    const SYNCS: u64 = 500;
+    let bytes = u64::from(batch) * TRANSFER_BYTES;
+    let mut runs = Vec::new();
+    for _ in 0..args.runs {
+        let directory = temporary(args)?;
+        let path = directory.path().join("appended");
+        let failed = |error: std::io::Error| Failure::Usage(format!("{}: {error}", path.display()));
+        let mut file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
+        let buffer = vec![0x5a; usize::try_from(bytes).expect("some hundred KiB")];
+        let (took, done) =
+            time(|| (0..SYNCS).try_for_each(|_| file.write_all(&buffer).and_then(|()| file.sync_data())));
+        done.map_err(failed)?;
+        runs.push(took);
+    }
+    let what = "the disk alone: appends of as many bytes, one after the other, without any pipeline";
+    Ok(Figure::rates(&format!("disk-{batch}"), what, "transfers/s", SYNCS * u64::from(batch), &runs)
+        .settings([("batch", batch.into()), ("bytes an append", bytes), ("appends", SYNCS)])
+        .durability("one append and one fdatasync a batch"))
+}
+
+fn temporary(args: &Args) -> Result<TempDir, Failure> {
+    let made = tempfile::Builder::new().prefix("walletlab-bench-").tempdir_in(&args.data);
+    made.map_err(|error| Failure::Usage(format!("{}: cannot make a directory in it: {error}", args.data.display())))
+}

@@ -1,0 +1,108 @@
+//! The command line of Wallet Lab, one module a subcommand. It is a library so that tests can build a binary of their
+//! own around the same [`main`].
+//!
+//! Invariants, as absences: no subcommand but `run` and `import` writes to a data directory, and both hold its lock; no
+//! number of money is a float; no error is without the file, and the line, byte or record, that it is about.
+
+mod bench;
+mod export;
+mod import;
+mod interrupt;
+mod log_source;
+mod outcome;
+mod replay;
+mod run;
+mod serve;
+mod sim;
+mod summary;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use outcome::{Failure, Outcome, Verdict};
+
+/// A deterministic wallet ledger: run files through it, simulate it, replay and verify its logs.
+#[derive(Debug, Parser)]
+#[command(name = "walletlab", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Run(run::Args),
+    Sim(Box<sim::Args>),
+    Replay(replay::Args),
+    Verify(verify::Args),
+    Export(export::Args),
+    Import(import::Args),
+    Bench(bench::Args),
+}
+
+/// The end of every help text.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  fine
+  1  a finding: a damaged log, a malformed row, a broken invariant, an append that failed, a run that was interrupted
+  2  usage: wrong options, a file that is missing or cannot be read, a data directory that is in use or not empty";
+
+/// Runs the command line of this process and returns its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Clap prints help to standard output (0) and usage errors to standard error (2), and ends the process itself.
+    let outcome = dispatch(Cli::parse().command);
+    match outcome {
+        // Whoever read our output has read enough.
+        Ok(Verdict::Fine) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(Verdict::Finding) => ExitCode::from(1),
+        Err(Failure::Finding(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Run(args) => run::run(&args),
+        Command::Sim(args) => sim::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_every_subcommand_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_explains_itself_with_examples_and_exit_codes() {
+        let mut cli = Cli::command();
+        cli.build();
+        for subcommand in cli.get_subcommands_mut().filter(|subcommand| subcommand.get_name() != "help") {
+            let help = subcommand.render_long_help().to_string();
+            for must in ["Examples:", "Exit codes:", "walletlab "] {
+                assert!(help.contains(must), "{} has no {must:?} in its help", subcommand.get_name());
+            }
+        }
+    }
+}

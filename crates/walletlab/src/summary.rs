@@ -1,0 +1,89 @@
+//! What a log comes to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ledger::Ledger;
+use projection::Projections;
+use serde::Serialize;
+
+/// What a log comes to, for people and programs. The digest covers every account and every answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Summary {
+    /// Records in the log: the sequence that the next one takes.
+    pub(crate) sequence: u64,
+    pub(crate) digest: String,
+    /// Accounts whose names do not begin with `@`.
+    pub(crate) accounts: u64,
+    /// The sum of their balances for each asset, in minor units.
+    pub(crate) balances_total: BTreeMap<String, i128>,
+    /// Client transfers that completed.
+    pub(crate) completed: u64,
+    /// Client transfers that were refused.
+    pub(crate) failed: u64,
+}
+
+impl Summary {
+    /// Of a ledger and the projections of the same records.
+    pub(crate) fn new(ledger: &Ledger, projections: &Projections) -> Summary {
+        let accounts = ledger.accounts().filter(|account| !account.name.is_system()).count();
+        let totals = projections.totals.balances_total();
+        Summary {
+            sequence: projections.checkpoint(),
+            digest: ledger.digest().to_string(),
+            accounts: accounts as u64,
+            balances_total: totals.into_iter().map(|(asset, sum)| (asset.to_string(), sum)).collect(),
+            completed: projections.counts.transfers_completed(),
+            failed: projections.counts.transfers_failed(),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "sequence        {}", self.sequence)?;
+        writeln!(f, "digest          {}", self.digest)?;
+        writeln!(f, "accounts        {}", self.accounts)?;
+        for (asset, sum) in &self.balances_total {
+            writeln!(f, "balances_total  {asset} {sum} minor units")?;
+        }
+        writeln!(f, "completed       {}", self.completed)?;
+        writeln!(f, "failed          {}", self.failed)
+    }
+}
+
+/// What must hold of every ledger and its read models, in words for what does not.
+pub(crate) fn violations(ledger: &Ledger, projections: &Projections) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (asset, sum) in ledger.sum_by_asset() {
+        if sum != 0 {
+            violations.push(format!("the balances of all accounts of {asset} add up to {sum}, not 0"));
+        }
+    }
+    let mut totals: BTreeMap<String, i128> = BTreeMap::new();
+    for (index, account) in (0..).zip(ledger.accounts()) {
+        if account.posted < account.floor {
+            violations.push(format!(
+                "account {} has {}, which is below its floor of {}",
+                account.name, account.posted, account.floor
+            ));
+        }
+        let total = totals.entry(account.asset.to_string()).or_default();
+        if !account.name.is_system() {
+            *total += i128::from(account.posted);
+        }
+        let row = projections.balances.row(ledger::AccountIndex(index));
+        if row.name != account.name || row.posted != account.posted {
+            violations.push(format!(
+                "the read models say {} has {}, the ledger says {} has {}",
+                row.name, row.posted, account.name, account.posted
+            ));
+        }
+    }
+    let folded: BTreeMap<String, i128> =
+        projections.totals.balances_total().into_iter().map(|(asset, sum)| (asset.to_string(), sum)).collect();
+    if folded != totals {
+        violations.push(format!("the totals are {folded:?}, but the balances add up to {totals:?}"));
+    }
+    violations
+}

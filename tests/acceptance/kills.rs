@@ -1,0 +1,63 @@
+//! Kill -9, fifty times.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use server::files::FileJournal;
+
+use super::harness::{Files, accounts_csv, binary, check_invariants, digests, transfers_csv, walletlab};
+
+const ROUNDS: u32 = 50;
+const ACCOUNTS: u32 = 20;
+const TRANSFERS: u32 = 4_000;
+
+#[test]
+fn fifty_kills_lose_nothing_that_was_reported_as_durable() {
+    let files = Files::new();
+    let accounts = files.write("accounts.csv", accounts_csv(ACCOUNTS, "500.00"));
+    let transfers = files.write("transfers.csv", transfers_csv(ACCOUNTS, TRANSFERS));
+    let undisturbed = files.text("undisturbed");
+    walletlab(&["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &undisturbed]).exits(0);
+    let digests = digests(&fs::read(files.log("undisturbed")).expect("read"));
+
+    let data = files.text("data");
+    let run = ["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--batch", "8"];
+    let (mut killed, mut cut, mut reported_in_all) = (0, 0, 0);
+    for round in 0..ROUNDS {
+        let mut process =
+            binary(&run).arg("--report-durable").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let mut reported = 0;
+        // The first report says what was durable before.
+        for _ in 0..=(1 + round * 7 % 11) {
+            reported = reported.max(lines.next().map_or(0, |line| durable(&line.expect("text"))));
+        }
+        process.kill().expect("killed");
+        let status = process.wait().expect("it is over");
+        killed += u32::from(!status.success());
+        // What it said before it died counts too.
+        reported = lines.fold(reported, |reported, line| reported.max(durable(&line.unwrap_or_default())));
+        reported_in_all += reported;
+
+        let opened = FileJournal::open(&files.path("data"), u64::from(round)).expect("the log can be opened");
+        cut += u32::from(opened.cut.is_some());
+        let records = opened.recovered.projections.checkpoint();
+        assert!(records >= reported, "round {round}: {reported} reported as durable, {records} there");
+        let records = usize::try_from(records).expect("a small log");
+        assert_eq!(opened.recovered.ledger.digest(), digests[records], "round {round}: an exact prefix");
+        check_invariants(&opened.recovered.ledger);
+    }
+    println!("{killed} of {ROUNDS} were killed at work, {cut} left a torn tail");
+    assert!(killed == ROUNDS && reported_in_all > 0, "{killed} of {ROUNDS} were killed at work: make the files longer");
+
+    let ended = walletlab(&[&run[..], &["--json"]].concat()).exits(0).json();
+    assert_eq!(ended["digest"], digests[digests.len() - 1].to_string());
+    assert_eq!(ended["sequence"], ACCOUNTS + TRANSFERS);
+    walletlab(&["verify", &data]).exits(0);
+}
+
+/// The number in a line `durable N`; 0 of another line, as one that was cut off.
+fn durable(line: &str) -> u64 {
+    line.strip_prefix("durable ").and_then(|number| number.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,6 @@
+//! The tests that belong to no single crate.
+
+#[cfg(not(target_arch = "wasm32"))] // it starts processes
+mod acceptance;
+#[cfg(not(target_arch = "wasm32"))] // it reads the sources
+mod tidy;
