@@ -24,7 +24,11 @@ fn a_malformed_row_is_named_by_file_and_line_and_nothing_is_written() {
     let data = files.text("data");
     let run =
         walletlab(&["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data]).exits(1);
-    assert!(run.stderr.starts_with(&format!("{transfers}:4: amount \"1.234\" has more than 2")), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with(&format!("{transfers}:4: amount \"1.234\" has more than 2")),
+        "{}",
+        run.stderr
+    );
     assert!(!files.path("data").exists());
     let map = ["run", "--accounts", &accounts, "--map", "account=name", "--data", &data];
     let run = walletlab(&map).exits(1);
@@ -64,7 +68,10 @@ fn verify_names_the_first_bad_record_its_file_and_byte() {
     let files = Files::new();
     let data = with_log(&files);
     let report = walletlab(&["verify", &data, "--json"]).exits(0).json();
-    assert_eq!((&report["intact"], &report["records"], &report["durable_before"]), (&true.into(), &23.into(), &23.into()));
+    assert_eq!(
+        (&report["intact"], &report["records"], &report["durable_before"]),
+        (&true.into(), &23.into(), &23.into())
+    );
 
     let path = files.log("data");
     let bytes = fs::read(&path).expect("read");
@@ -79,7 +86,11 @@ fn verify_names_the_first_bad_record_its_file_and_byte() {
     assert!(at_byte <= middle && middle < at_byte + 400, "{report}");
     assert!(finding["sequence"].as_u64().is_some_and(|sequence| 3 < sequence && sequence < 23), "{report}");
     let replay = walletlab(&["replay", &data]).exits(1);
-    assert!(replay.stderr.starts_with(&format!("{}: byte {at_byte}, record ", path.display())), "{}", replay.stderr);
+    assert!(
+        replay.stderr.starts_with(&format!("{}: byte {at_byte}, record ", path.display())),
+        "{}",
+        replay.stderr
+    );
 
     let torn = [&bytes[..], &bytes[128..170]].concat();
     fs::write(&path, &torn).expect("written");
@@ -106,7 +117,11 @@ fn verify_names_the_line_of_a_bad_record_in_json_lines() {
     let line = at + 1;
     let edited = files.write("edited.jsonl", lines.join("\n"));
     let report = walletlab(&["verify", &edited, "--json"]).exits(1).json();
-    assert_eq!((&report["form"], &report["findings"][0]["line"]), (&"jsonl".into(), &line.into()), "{report}");
+    assert_eq!(
+        (&report["form"], &report["findings"][0]["line"]),
+        (&"jsonl".into(), &line.into()),
+        "{report}"
+    );
 }
 
 #[test]
@@ -143,14 +158,26 @@ fn two_writers_cannot_have_one_directory() {
 fn a_seed_makes_one_digest_and_its_log_replays_to_it() {
     let files = Files::new();
     let log = files.text("sim.wlog");
-    let arguments =
-        ["sim", "--seed", "11", "--events", "20000", "--accounts", "100", "--crash-every-micros", "200000", "--json"];
+    let arguments = [
+        "sim",
+        "--seed",
+        "11",
+        "--events",
+        "20000",
+        "--accounts",
+        "100",
+        "--crash-every-micros",
+        "200000",
+        "--json",
+    ];
     let first = walletlab(&[&arguments[..], &["--log", &log]].concat()).exits(0).json();
     let second = walletlab(&arguments).exits(0).json();
     assert_eq!(first, second);
     assert_eq!((&first["seed"], &first["options"]["accounts"]), (&11.into(), &100.into()));
     let invariants = first["invariants"].as_array().expect("an array");
-    assert!(!invariants.is_empty() && invariants.iter().all(|invariant| invariant["checks"].as_u64() > Some(0)));
+    assert!(
+        !invariants.is_empty() && invariants.iter().all(|invariant| invariant["checks"].as_u64() > Some(0))
+    );
     let replayed = walletlab(&["replay", &log, "--json"]).exits(0).json();
     assert_eq!((&replayed["digest"], &replayed["sequence"]), (&first["digest"], &first["sequence"]));
 

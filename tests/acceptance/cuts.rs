@@ -15,7 +15,8 @@ fn log() -> Vec<u8> {
     let accounts = files.write("accounts.csv", accounts_csv(20, "10.00"));
     let transfers = files.write("transfers.csv", transfers_csv(20, 1_000));
     let data = files.text("data");
-    walletlab(&["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--batch", "32"]).exits(0);
+    walletlab(&["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--batch", "32"])
+        .exits(0);
     fs::read(files.log("data")).expect("read")
 }
 
@@ -99,7 +100,11 @@ fn recover(log: &[u8]) -> (u64, Digest, Option<u64>) {
     for (index, account) in (0..).zip(recovered.ledger.accounts()) {
         assert_eq!(recovered.projections.balances.row(ledger::AccountIndex(index)).posted, account.posted);
     }
-    (recovered.projections.checkpoint(), recovered.ledger.digest(), recovered.cut.map(|torn| torn.cut_at_byte))
+    (
+        recovered.projections.checkpoint(),
+        recovered.ledger.digest(),
+        recovered.cut.map(|torn| torn.cut_at_byte),
+    )
 }
 
 #[test]

@@ -42,7 +42,9 @@ impl Kept {
             (Kept::Record { meta, payload, at_byte }, Item::Record { meta: m, payload: p, at_byte: a }) => {
                 meta == m && payload == p && at_byte == a
             }
-            (Kept::Seal { frame, at_byte }, Item::Seal { frame: f, at_byte: a }) => frame == f && at_byte == a,
+            (Kept::Seal { frame, at_byte }, Item::Seal { frame: f, at_byte: a }) => {
+                frame == f && at_byte == a
+            }
             (Kept::Header(_) | Kept::Record { .. } | Kept::Seal { .. }, _) => false,
         }
     }

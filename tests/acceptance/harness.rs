@@ -136,7 +136,8 @@ pub(super) fn log_of(commands: &[Command], batch: usize) -> Vec<u8> {
     let mut log = Vec::new();
     for (number, batch) in (1..).zip(commands.chunks(batch)) {
         let now = Timestamp::from_micros(number * 1_000).expect("early");
-        let requests = (0..).zip(batch).map(|(request_id, command)| Request { request_id, command: command.clone() });
+        let requests =
+            (0..).zip(batch).map(|(request_id, command)| Request { request_id, command: command.clone() });
         let mut outputs = Vec::new();
         pipeline.handle_input(now, Input::Submit(requests.collect()), &mut outputs);
         let lookups = outputs.drain(..).map(|output| match output {

@@ -50,7 +50,8 @@ fn a_repeat_gets_the_first_answer_at_once_and_after_a_restart() {
     let files = Files::new();
     let directory = files.path("data");
     let mut driver = Driver::open(&directory, &Driver::config(64, 5)).expect("opened").driver;
-    let commands = [opening("payer", 100), opening("payee", 0), transfer("a", 60), transfer("a", 60), transfer("a", 60)];
+    let commands =
+        [opening("payer", 100), opening("payee", 0), transfer("a", 60), transfer("a", 60), transfer("a", 60)];
     let requests = (0..).zip(commands).map(|(request_id, command)| Request { request_id, command });
     driver.submit(requests.collect());
     let (pipeline, replies) = driver.close().expect("closed");
@@ -61,7 +62,10 @@ fn a_repeat_gets_the_first_answer_at_once_and_after_a_restart() {
 
     let before = fs::read(log_path(&directory)).expect("read");
     assert_eq!(done(&ask(&directory, transfer("a", 60))), (2, TransactionResult::Completed, Replayed::Again));
-    assert_eq!(done(&ask(&directory, opening("payer", 100))), (0, TransactionResult::Completed, Replayed::Again));
+    assert_eq!(
+        done(&ask(&directory, opening("payer", 100))),
+        (0, TransactionResult::Completed, Replayed::Again)
+    );
     let conflict = ask(&directory, transfer("a", 61));
     assert_eq!(conflict, Answer::Conflict { transaction_id: id("a") });
     assert!(matches!(ask(&directory, opening("payer", 101)), Answer::Conflict { .. }));
@@ -103,7 +107,9 @@ fn a_crash_between_append_and_reply_leaves_one_effect() {
         let absent = Input::Lookups(vec![Lookup::TransactionAbsent { transaction_id: id("a") }]);
         outputs.clear();
         pipeline.handle_input(now, absent, &mut outputs);
-        let [Output::Append(append)] = &outputs[..] else { panic!("no reply comes before the append: {outputs:?}") };
+        let [Output::Append(append)] = &outputs[..] else {
+            panic!("no reply comes before the append: {outputs:?}")
+        };
         journal.append(&append.bytes).expect("appended");
     }
     assert_eq!(done(&ask(&directory, transfer("a", 60))), (2, TransactionResult::Completed, Replayed::Again));
@@ -120,7 +126,8 @@ fn the_same_files_twice_change_nothing_and_equal_rows_are_two_transfers() {
     let transfers = files.write("transfers.csv", rows);
     let data = files.text("data");
     let run = || {
-        let arguments = ["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--json"];
+        let arguments =
+            ["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--json"];
         walletlab(&arguments).exits(0).json()
     };
     let first = run();

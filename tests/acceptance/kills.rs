@@ -25,8 +25,12 @@ fn fifty_kills_lose_nothing_that_was_reported_as_durable() {
     let run = ["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--batch", "8"];
     let (mut killed, mut cut, mut reported_in_all) = (0, 0, 0);
     for round in 0..ROUNDS {
-        let mut process =
-            binary(&run).arg("--report-durable").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+        let mut process = binary(&run)
+            .arg("--report-durable")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let mut reported = 0;
         // The first report says what was durable before.
@@ -49,7 +53,10 @@ fn fifty_kills_lose_nothing_that_was_reported_as_durable() {
         check_invariants(&opened.recovered.ledger);
     }
     println!("{killed} of {ROUNDS} were killed at work, {cut} left a torn tail");
-    assert!(killed == ROUNDS && reported_in_all > 0, "{killed} of {ROUNDS} were killed at work: make the files longer");
+    assert!(
+        killed == ROUNDS && reported_in_all > 0,
+        "{killed} of {ROUNDS} were killed at work: make the files longer"
+    );
 
     let ended = walletlab(&[&run[..], &["--json"]].concat()).exits(0).json();
     assert_eq!(ended["digest"], digests[digests.len() - 1].to_string());

@@ -12,8 +12,7 @@ use walletlab_tests::repository_root;
 use super::harness::{Files, walletlab};
 
 const ACCOUNTS: u64 = 20_000;
-const MAP: &str =
-    "account=nodeid,opening_balance=init_balance,from_account=sourceNodeId,to_account=targetNodeId,amount=value";
+const MAP: &str = "account=nodeid,opening_balance=init_balance,from_account=sourceNodeId,to_account=targetNodeId,amount=value";
 
 fn data() -> Option<PathBuf> {
     let data = repository_root().join("../shared/data/aml_transfers");
@@ -23,15 +22,27 @@ fn data() -> Option<PathBuf> {
 #[test]
 fn aml_transfers_come_out_as_expected_to_the_cent() {
     let Some(data) = data() else {
-        println!("SKIPPED: ../shared/data/aml_transfers is not there, so the run on real input was not checked");
+        println!(
+            "SKIPPED: ../shared/data/aml_transfers is not there, so the run on real input was not checked"
+        );
         return;
     };
     let file = |name: &str| data.join(name).to_str().expect("a path in UTF-8").to_owned();
     let files = Files::new();
     let directory = files.text("data");
     let (accounts, transfers) = (file("nodes.csv.gz"), file("transactions.csv.gz"));
-    let arguments =
-        ["run", "--accounts", &accounts, "--transfers", &transfers, "--map", MAP, "--data", &directory, "--json"];
+    let arguments = [
+        "run",
+        "--accounts",
+        &accounts,
+        "--transfers",
+        &transfers,
+        "--map",
+        MAP,
+        "--data",
+        &directory,
+        "--json",
+    ];
     let report = walletlab(&arguments).exits(0).json();
     assert_eq!((&report["accounts"], &report["sequence"]), (&ACCOUNTS.into(), &140_558.into()));
     assert_eq!((&report["completed"], &report["failed"]), (&46_538.into(), &74_020.into()));

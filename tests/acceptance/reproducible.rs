@@ -11,13 +11,23 @@ fn every_form_of_a_log_replays_to_the_state_of_the_run() {
     let transfers = files.write("transfers.csv", transfers_csv(10, 400));
     let data = files.text("data");
     let run = walletlab(&[
-        "run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--batch", "32", "--json",
+        "run",
+        "--accounts",
+        &accounts,
+        "--transfers",
+        &transfers,
+        "--data",
+        &data,
+        "--batch",
+        "32",
+        "--json",
     ]);
     let mut of_the_run = run.exits(0).json();
     of_the_run.as_object_mut().expect("an object").remove("this_run");
     assert_eq!((&of_the_run["sequence"], &of_the_run["accounts"]), (&410.into(), &10.into()));
     assert_eq!(of_the_run["balances_total"]["USD"], 12_500);
-    let total = of_the_run["completed"].as_u64().unwrap_or_default() + of_the_run["failed"].as_u64().unwrap_or_default();
+    let total = of_the_run["completed"].as_u64().unwrap_or_default()
+        + of_the_run["failed"].as_u64().unwrap_or_default();
     assert_eq!(total, 400);
 
     let [jsonl, binary] = ["jsonl", "binary"].map(|form| {
@@ -79,13 +89,15 @@ fn an_edited_log_is_refused_and_becomes_another_one_by_resealing() {
         assert!(said.contains(&edited) && said.contains("do not match their seal"), "{said}");
     }
     assert!(!files.log("refused").exists());
-    let imported = walletlab(&["import", &edited, "--data", &files.text("other"), "--reseal", "--json"]).exits(0);
+    let imported =
+        walletlab(&["import", &edited, "--data", &files.text("other"), "--reseal", "--json"]).exits(0);
     assert_eq!(imported.json()["balances_total"]["USD"], 500);
     walletlab(&["verify", &files.text("other")]).exits(0);
     let header = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     let other = walletlab(&["export", &files.text("other"), "--format", "jsonl"]).exits(0).text();
     assert_ne!(header(&other), header(&log), "a resealed log has another id");
-    let resealed = walletlab(&["import", &data, "--data", &files.text("copy"), "--reseal", "--json"]).exits(0).json();
+    let resealed =
+        walletlab(&["import", &data, "--data", &files.text("copy"), "--reseal", "--json"]).exits(0).json();
     let replayed = walletlab(&["replay", &data, "--json"]).exits(0).json();
     assert_eq!(resealed["digest"], replayed["digest"]);
     assert_ne!(fs::read(files.log("copy")).expect("read"), fs::read(files.log("data")).expect("read"));

@@ -74,10 +74,16 @@ const BENCHES: [Bench; 8] = [
 ];
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let is_wanted = |bench: &Bench| args.names.is_empty() || args.names.iter().any(|name| bench.name.starts_with(name));
-    if let Some(unknown) = args.names.iter().find(|name| !BENCHES.iter().any(|bench| bench.name.starts_with(*name))) {
+    let is_wanted =
+        |bench: &Bench| args.names.is_empty() || args.names.iter().any(|name| bench.name.starts_with(name));
+    if let Some(unknown) =
+        args.names.iter().find(|name| !BENCHES.iter().any(|bench| bench.name.starts_with(*name)))
+    {
         let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
-        return Err(Failure::Usage(format!("there is no benchmark {unknown}; there are {}", names.join(", "))));
+        return Err(Failure::Usage(format!(
+            "there is no benchmark {unknown}; there are {}",
+            names.join(", ")
+        )));
     }
     let machine = Machine::this();
     if !args.json {

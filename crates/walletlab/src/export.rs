@@ -69,7 +69,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(Damaged::At(place)) => Err(place.failure()),
         Some(Damaged::Frame { at_byte, sequence, what }) => {
             let place = source.place(at_byte, sequence, what);
-            Err(Failure::Finding(format!("{place}; the export ends before it (`walletlab verify` says more)")))
+            Err(Failure::Finding(format!(
+                "{place}; the export ends before it (`walletlab verify` says more)"
+            )))
         }
     }
 }

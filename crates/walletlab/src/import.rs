@@ -135,8 +135,11 @@ impl Bytes {
             Form::Lines => Bytes { source: source.resealing(log_id), reseal: None, is_done: false },
             Form::Binary => {
                 let from_lines = Some(Box::new(FromLines::resealing(LedgerContent::default(), log_id)));
-                let reseal =
-                    Some(Resealing { to_lines: Converter::new(Format::Jsonl), from_lines, lines: Vec::new() });
+                let reseal = Some(Resealing {
+                    to_lines: Converter::new(Format::Jsonl),
+                    from_lines,
+                    lines: Vec::new(),
+                });
                 Bytes { source, reseal, is_done: false }
             }
         }

@@ -16,7 +16,9 @@ impl Interrupt {
         let raised = Arc::clone(&interrupt.raised);
         let (ready, is_ready) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+                return;
+            };
             runtime.block_on(async {
                 let mut interrupts = listener();
                 let _ = ready.send(());

@@ -319,7 +319,8 @@ impl Border {
                 Ok(None) | Err(_) => return chunk.len(),
             }
         }
-        usize::try_from(self.decoder.position() - before).map_or(chunk.len(), |wanted| wanted.min(chunk.len()))
+        usize::try_from(self.decoder.position() - before)
+            .map_or(chunk.len(), |wanted| wanted.min(chunk.len()))
     }
 }
 

@@ -55,6 +55,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let place = source.place(torn.cut_at_byte, torn.next_sequence, torn.to_string());
         eprintln!("left out: {place}; `walletlab run` cuts it when it goes on");
     }
-    if args.json { print_json(&summary)? } else { print(&summary)? }
+    if args.json {
+        print_json(&summary)?;
+    } else {
+        print(&summary)?;
+    }
     Ok(Verdict::Fine)
 }

@@ -122,7 +122,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let summary = Summary::new(pipeline.ledger(), pipeline.projections());
     let was_cut_short = this_run.rows < feed.rows_count();
     let report = Report { summary, this_run };
-    if args.json { print_json(&report)? } else { print(&report)? }
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print(&report)?;
+    }
     if was_cut_short {
         eprintln!(
             "interrupted after {} of {} rows; what is there is durable, and the same command goes on from there",
@@ -381,7 +385,9 @@ fn conflict(command: &Command) -> String {
 }
 
 fn append_failed(error: &FilesError) -> Failure {
-    Failure::Finding(format!("{error}; what was reported as durable is safe, and the same command goes on from there"))
+    Failure::Finding(format!(
+        "{error}; what was reported as durable is safe, and the same command goes on from there"
+    ))
 }
 
 /// Hidden unless standard error is a terminal.
@@ -401,7 +407,8 @@ fn rate(count: u64, seconds: f64) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ThisRun { rows, opened, openings_failed, transfers_completed, transfers_failed, .. } = self.this_run;
+        let ThisRun { rows, opened, openings_failed, transfers_completed, transfers_failed, .. } =
+            self.this_run;
         writeln!(f, "this run        {rows} rows: {opened} opened, {openings_failed} openings failed, ")?;
         writeln!(f, "                {transfers_completed} transfers completed, {transfers_failed} failed")?;
         for (reason, count) in &self.this_run.failed_by_reason {

@@ -31,7 +31,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Outcome {
     let Args { listen, page } = args;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Usage(format!("cannot start the server's threads: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Failure::Usage(format!("cannot start the server's threads: {error}")))?;
     match runtime.block_on(server::serve(ServeOptions { listen, page })) {
         Ok(()) => Ok(Verdict::Fine),
         Err(

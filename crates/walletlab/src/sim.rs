@@ -102,7 +102,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         written.map_err(|error| Failure::Usage(format!("{}: cannot write it: {error}", path.display())))?;
     }
     let report: Report = world.report();
-    if args.json { print_json(&report)? } else { print(&report)? }
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print(&report)?;
+    }
     if let Err(stop) = &stopped {
         eprintln!("the world did not come to its end: {}", why(stop));
     }
@@ -117,7 +121,8 @@ fn options(args: &Args) -> Result<Options, Failure> {
         None => Options::default(),
         Some(path) => {
             let text = fs::read_to_string(path).map_err(|error| Failure::unreadable(path, &error))?;
-            serde_json::from_str(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?
+            serde_json::from_str(&text)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?
         }
     };
     set(&mut options.seed, args.seed);
@@ -168,7 +173,8 @@ impl FromStr for FaultText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<FaultText, String> {
-        const EXPECTED: &str = "expected KIND@step:N or KIND@micros:N, KIND being crash, fail-append or link-down";
+        const EXPECTED: &str =
+            "expected KIND@step:N or KIND@micros:N, KIND being crash, fail-append or link-down";
         let (kind, at) = text.split_once('@').ok_or(EXPECTED)?;
         let kind = match kind {
             "crash" => FaultKind::CrashPipeline { down_micros: DOWN_MICROS_DEFAULT },
@@ -197,7 +203,12 @@ fn why(stop: &Stop) -> String {
     match stop {
         Stop::Broken => "an invariant broke".into(),
         Stop::LogFull { log_len } => format!("its log is full, with {log_len} bytes"),
-        Stop::Steps | Stop::Time | Stop::Sequence | Stop::Idle | Stop::AwaitCommit(_) | Stop::FeedEnded(_) => {
+        Stop::Steps
+        | Stop::Time
+        | Stop::Sequence
+        | Stop::Idle
+        | Stop::AwaitCommit(_)
+        | Stop::FeedEnded(_) => {
             format!("{stop:?}")
         }
     }

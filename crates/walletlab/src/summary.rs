@@ -80,8 +80,12 @@ pub(crate) fn violations(ledger: &Ledger, projections: &Projections) -> Vec<Stri
             ));
         }
     }
-    let folded: BTreeMap<String, i128> =
-        projections.totals.balances_total().into_iter().map(|(asset, sum)| (asset.to_string(), sum)).collect();
+    let folded: BTreeMap<String, i128> = projections
+        .totals
+        .balances_total()
+        .into_iter()
+        .map(|(asset, sum)| (asset.to_string(), sum))
+        .collect();
     if folded != totals {
         violations.push(format!("the totals are {folded:?}, but the balances add up to {totals:?}"));
     }

@@ -93,7 +93,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         summary,
         findings,
     };
-    if args.json { print_json(&report)? } else { print(&report)? }
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print(&report)?;
+    }
     Ok(if report.intact { Verdict::Fine } else { Verdict::Finding })
 }
 
@@ -141,7 +145,8 @@ impl Check {
             self.other_form.expected.extend_from_slice(chunk);
             pushed.map_err(|error| refused(source, &error))?;
             let compared = self.count_items();
-            compared.map_err(|Difference { at_byte, sequence, what }| source.place(at_byte, sequence, what))?;
+            compared
+                .map_err(|Difference { at_byte, sequence, what }| source.place(at_byte, sequence, what))?;
         }
         Ok(())
     }
@@ -247,7 +252,10 @@ impl fmt::Display for Report {
         let Counted { bytes, headers, records, events, seals, durable_before, generation, last_seal } =
             &self.counted;
         writeln!(f, "form            {}, {} file(s)", self.form, self.files)?;
-        writeln!(f, "frames          {headers} header(s), {records} records, {seals} seals in {bytes} bytes")?;
+        writeln!(
+            f,
+            "frames          {headers} header(s), {records} records, {seals} seals in {bytes} bytes"
+        )?;
         writeln!(f, "events          {events}")?;
         writeln!(f, "durable before  {durable_before}, by the last seal, generation {generation}")?;
         writeln!(f, "last seal       {last_seal}")?;

@@ -217,6 +217,10 @@ impl<'a> Locator<'a> {
         let by = json!({"using": "css selector", "value": self.selector});
         let found = self.browser.try_command("POST", "/element", &by)?;
         let id = found[ELEMENT_KEY].as_str().unwrap_or_default();
+        // At once and to the middle: the driver's own way may still scroll smoothly while it clicks, and stops at the
+        // window's edge, where a header that stays lies above the element.
+        let script = "arguments[0].scrollIntoView({behavior: 'instant', block: 'center', inline: 'nearest'})";
+        self.browser.try_command("POST", "/execute/sync", &json!({"script": script, "args": [found]}))?;
         self.browser.try_command("POST", &format!("/element/{id}/{action}"), body).map(|_| ())
     }
 }

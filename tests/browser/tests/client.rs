@@ -8,7 +8,7 @@ use browser_tests::{Browser, Options};
 use serde_json::json;
 
 const PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Client</title>
-<style>h1 { color: rgb(1, 2, 3) } @media (prefers-color-scheme: dark) { h1 { color: rgb(4, 5, 6) } }</style>
+<style>html { scroll-behavior: smooth } h1 { color: rgb(1, 2, 3) } @media (prefers-color-scheme: dark) { h1 { color: rgb(4, 5, 6) } }</style>
 <h1 data-testid=title>hello</h1>
 <input data-testid=name value=before>
 <input type=file multiple data-testid=files>
@@ -17,7 +17,8 @@ const PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Clie
 <button data-testid=off disabled>off</button>
 <a data-testid=save download=saved.txt href=\"data:text/plain,content\">save</a>
 <p data-testid=hidden hidden>none</p>
-<ul data-testid=list><li>one</li><li>two</li></ul>";
+<ul data-testid=list><li>one</li><li>two</li></ul>
+<p style=\"height: 5000px\"></p><button data-testid=far onclick=\"this.textContent = 'clicked'\">far</button>";
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,6 +46,8 @@ fn questions_and_actions() {
     assert_eq!(browser.test_id("title").wait_text(PATIENCE, |text| text != "hello"), "Grüße");
     browser.test_id("name").fill("");
     assert_eq!(browser.test_id("name").value(), "");
+    browser.test_id("far").click();
+    assert_eq!(browser.test_id("far").text(), "clicked");
     browser.test_id("letter").select("b");
     assert_eq!(browser.title(), "b");
 

@@ -9,6 +9,8 @@ use browser_tests::{Browser, Site, walletlab_binary};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const MAP: &str =
+    "account=nodeid,opening_balance=init_balance,from_account=sourceNodeId,to_account=targetNodeId,amount=value";
 const ID: &str = "0190b2a0-0000-7000-8000-000000000001";
 
 /// What a log came to, as the page shows it.
@@ -174,7 +176,7 @@ fn an_interrupted_run_is_the_uninterrupted_one_byte_for_byte() {
             fs::read(export(&browser, "export-binary", "events.wlog")).expect("the exported log")
         })
         .collect();
-    assert!(logs[0].len() > 10_000, "{} bytes", logs[0].len());
+    assert!(logs[0].len() > 4_000, "{} bytes", logs[0].len());
     assert!(logs[0] == logs[1], "{} and {} bytes differ", logs[0].len(), logs[1].len());
 }
 
@@ -185,10 +187,13 @@ fn an_import_in_either_form_shows_the_same_log() {
     run_to(&browser, 1_200);
     let before = shown(&browser);
     let files = [export(&browser, "export-binary", "events.wlog"), export(&browser, "export-jsonl", "events.log")];
-    for file in files {
-        let other = open(&site);
-        other.test_id("import").upload(&[&file]);
-        other.test_id("import-confirm").wait_visible(PATIENCE).click();
+    let other = open(&site);
+    for (number, file) in files.iter().enumerate() {
+        other.test_id("import").upload(&[file]);
+        // Only a log that holds something is asked about.
+        if number > 0 {
+            other.test_id("import-confirm").wait_visible(PATIENCE).click();
+        }
         other.wait_until("the log is there", PATIENCE, |browser| shown(browser) == before);
         wait_saved(&other);
         let answer = transfer(&other, "account-00001", "account-00002", "0.01", ID);
@@ -210,7 +215,7 @@ fn load_csv(browser: &Browser, accounts: &Path, transfers: &Path) {
 
 fn run_natively(accounts: &Path, transfers: &Path, data: &Path) -> Value {
     let output = Command::new(walletlab_binary())
-        .args(["run", "--json", "--accounts"])
+        .args(["run", "--json", "--map", MAP, "--scale", "2", "--accounts"])
         .arg(accounts)
         .arg("--transfers")
         .arg(transfers)
@@ -265,10 +270,10 @@ fn a_bad_row_is_named_by_file_and_line() {
 #[test]
 fn the_aml_files_come_to_the_known_result() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/aml_transfers");
-    if !data.exists() {
+    let Ok(data) = data.canonicalize() else {
         println!("SKIPPED: the AML transfer files are not beside the repository (shared/data/aml_transfers)");
         return;
-    }
+    };
     let (accounts, transfers) = (data.join("nodes.csv.gz"), data.join("transactions.csv.gz"));
     let directory = tempfile::tempdir().expect("a directory");
     let native = run_natively(&accounts, &transfers, &directory.path().join("data"));

@@ -87,7 +87,8 @@ fn Chart(props: &ChartProps) -> Html {
         Quantity::Time => duration(value),
     };
     let legend = props.lines.iter().map(|line| {
-        let now = line.values.last().map_or_else(|| "–".into(), |value| write(*value));
+        let last = line.values.last().filter(|value| quantity == Quantity::Rate || **value > 0);
+        let now = last.map_or_else(|| "–".into(), |value| write(*value));
         html! {
             <li key={line.name}>
                 <svg class="swatch" viewBox="0 0 22 8" aria-hidden="true"><path class={line.class} d="M0 4H22" /></svg>

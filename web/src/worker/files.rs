@@ -272,7 +272,7 @@ async fn verified(shell: &Shell, mut log: Vec<u8>) -> Result<Vec<u8>, String> {
 /// Stores an imported log in pieces; only the last one says what it is.
 async fn save_all(store: &mut Store, log: &[u8], world: &World) -> Result<(), StoreError> {
     let importing = serde_json::to_vec(&StoredRun::Importing).expect("plain data");
-    let run = StoredRun::Run { base_bytes: log.len() as u64, record: world.record() };
+    let run = StoredRun::of(world, log.len() as u64);
     let run = serde_json::to_vec(&run).expect("a run record is plain data");
     let mut pieces = log.chunks(8 * PIECE_BYTES).peekable();
     while let Some(bytes) = pieces.next() {

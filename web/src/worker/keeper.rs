@@ -24,9 +24,18 @@ pub(super) enum StoredRun {
     Run {
         /// Bytes of the log that the world began with; 0 unless it was imported.
         base_bytes: u64,
+        /// Bytes of the log that were durable in the world's own time: what it shows, and what an onlooker shows.
+        durable_bytes: u64,
         /// The run since then.
         record: RunRecord,
     },
+}
+
+impl StoredRun {
+    /// What brings this world back.
+    pub(super) fn of(world: &World, base_bytes: u64) -> Self {
+        Self::Run { base_bytes, durable_bytes: world.journal().durable_bytes(), record: world.record() }
+    }
 }
 
 /// A file to store with the next commit.
@@ -51,9 +60,9 @@ struct Saved {
 }
 
 enum Slot {
-    Idle(Store),
+    Idle(Box<Store>),
     Busy,
-    Done(Store, Result<(), StoreError>),
+    Done(Box<Store>, Result<(), StoreError>),
     /// There is no store, or a write failed and it takes no more.
     Gone,
 }
@@ -61,7 +70,7 @@ enum Slot {
 impl Keeper {
     /// Keeps the world in `store`, or nowhere. The store holds the world as it is.
     pub(super) fn new(store: Option<Store>, bell: Bell, world: &World, base_bytes: u64) -> Self {
-        let slot = store.map_or(Slot::Gone, Slot::Idle);
+        let slot = store.map_or(Slot::Gone, |store| Slot::Idle(Box::new(store)));
         Self {
             slot: Rc::new(RefCell::new(slot)),
             bell,
@@ -148,7 +157,7 @@ impl Keeper {
         let kept = world.log_cuts(before.cuts).fold(before.log_len, |kept, cut| kept.min(cut.log_len));
         let mut bytes = Vec::new();
         world.read_log(kept, &mut bytes);
-        let run = StoredRun::Run { base_bytes: self.base_bytes, record: world.record() };
+        let run = StoredRun::of(world, self.base_bytes);
         let run = serde_json::to_vec(&run).expect("a run record is plain data");
         let files = std::mem::take(&mut self.files);
         self.under_way = Some((saved, now_ms()));
@@ -165,7 +174,7 @@ impl Keeper {
     /// Gives the store back when no commit is under way.
     pub(super) fn take_store(&mut self) -> Option<Store> {
         match self.slot.replace(Slot::Gone) {
-            Slot::Idle(store) => Some(store),
+            Slot::Idle(store) => Some(*store),
             other @ (Slot::Busy | Slot::Done(..) | Slot::Gone) => {
                 self.slot.replace(other);
                 None

@@ -10,6 +10,7 @@ use wasm_bindgen_futures::spawn_local;
 use super::balances::BalancesOrder;
 use super::clock::now_ms;
 use super::follow::Follower;
+use super::keeper::StoredRun;
 use super::frames::{Frames, Views, counts, log_parts, table_parts};
 use super::{LOG, Shell};
 use crate::protocol::{
@@ -53,12 +54,22 @@ impl Read {
     }
 
     async fn read(&mut self, onlooker: &Onlooker, state: &State) -> Result<ControlFlow<()>, StoreError> {
+        // What the writer itself does not show yet is not shown here either.
+        let until = match serde_json::from_slice::<StoredRun>(&state.run) {
+            Ok(StoredRun::Run { durable_bytes, .. }) => durable_bytes,
+            Ok(StoredRun::Importing) => 0,
+            Err(_) => state.head.log_bytes,
+        };
         let mut reader = onlooker.read(state, self.position);
-        while let Some(bytes) = reader.next().await? {
+        while self.position < until
+            && let Some(mut bytes) = reader.next().await?
+        {
+            let wanted = usize::try_from(until - self.position).unwrap_or(usize::MAX);
+            bytes.truncate(wanted);
             self.follower.push(&bytes, INTERVAL_MICROS);
             let pushed = self.recovery.push(&bytes, |_| ());
             pushed.map_err(|error| StoreError::Damaged { what: error.to_string() })?;
-            self.position = reader.position();
+            self.position += bytes.len() as u64;
         }
         Ok(ControlFlow::Break(()))
     }

@@ -161,7 +161,7 @@ type Restored = Option<(World, Vec<Arc<Feed>>, u64)>;
 async fn restore(shell: &Shell, store: &mut Store) -> Result<Restored, Trouble> {
     let Some(run) = store.run() else { return Ok(None) };
     let (base_bytes, record) = match serde_json::from_slice::<StoredRun>(run) {
-        Ok(StoredRun::Run { base_bytes, record }) => (base_bytes, record),
+        Ok(StoredRun::Run { base_bytes, record, .. }) => (base_bytes, record),
         Ok(StoredRun::Importing) => {
             store.reset().await?;
             shell.post(&Response::Failed {

@@ -36,7 +36,8 @@ impl DirectoryLock {
     /// Another process has the lock, or the system refuses.
     pub fn take(directory: &Path) -> Result<DirectoryLock, FilesError> {
         if !directory.is_dir() {
-            fs::create_dir_all(directory).map_err(|error| FilesError::io(directory, "make the directory", error))?;
+            fs::create_dir_all(directory)
+                .map_err(|error| FilesError::io(directory, "make the directory", error))?;
             // A directory that a crash forgets would take a durable log with it.
             if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 sync_directory(parent)?;

@@ -62,7 +62,8 @@ impl Driver {
         config.validate().map_err(FilesError::Config)?;
         let opened = FileJournal::open(directory, config.hash_seed)?;
         let tail = opened.recovered.tail.as_ref();
-        let closed = tail.is_none_or(|tail| tail.is_sealed() && tail.durable_before() == tail.next_sequence());
+        let closed =
+            tail.is_none_or(|tail| tail.is_sealed() && tail.durable_before() == tail.next_sequence());
         let pipeline = Pipeline::recover(config, opened.recovered, opened.identity, opened.generation)
             .map_err(FilesError::Config)?;
         let driver = Driver {

@@ -66,7 +66,9 @@ impl fmt::Display for FilesError {
                  (reading needs no lock: replay, verify and export work meanwhile)",
                 directory.display()
             ),
-            FilesError::Io { path, doing, source } => write!(f, "{}: cannot {doing}: {source}", path.display()),
+            FilesError::Io { path, doing, source } => {
+                write!(f, "{}: cannot {doing}: {source}", path.display())
+            }
             FilesError::Refused { path, at_byte, sequence, error } => {
                 write!(f, "{}: byte {at_byte}, record {sequence}: {error}", path.display())
             }

@@ -176,7 +176,8 @@ fn check_name(segment: &Segment, next_sequence: u64) -> Result<(), FilesError> {
         ));
     }
     let mut bytes = Vec::new();
-    let read = File::open(&segment.path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut bytes));
+    let read =
+        File::open(&segment.path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut bytes));
     read.map_err(|error| FilesError::io(&segment.path, "read it", error))?;
     let mut decoder = Decoder::new();
     decoder.push(&bytes);
@@ -213,7 +214,8 @@ fn cut_tail(directory: &Path, segments: &mut Vec<Segment>, torn: &TornTail) -> R
     let (index, file_bytes) = locate(segments, torn.cut_at_byte);
     let segment = segments[index].clone();
     if index + 1 != segments.len() {
-        let what = format!("{torn}; but another segment follows, so this is no interrupted append: restore the log");
+        let what =
+            format!("{torn}; but another segment follows, so this is no interrupted append: restore the log");
         return Err(FilesError::Segment { path: segment.path, what });
     }
     if file_bytes == 0 {

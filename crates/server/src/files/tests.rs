@@ -28,7 +28,8 @@ fn commands(transfers: u64) -> Vec<Command> {
 }
 
 fn submit(driver: &mut Driver, commands: &[Command]) {
-    let requests = (0..).zip(commands).map(|(request_id, command)| Request { request_id, command: command.clone() });
+    let requests =
+        (0..).zip(commands).map(|(request_id, command)| Request { request_id, command: command.clone() });
     driver.submit(requests.collect());
 }
 
@@ -78,7 +79,10 @@ fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let first = FileJournal::open(directory.path(), 0).unwrap();
     let Err(error) = FileJournal::open(directory.path(), 0) else { panic!("two writers") };
-    assert!(matches!(&error, FilesError::Locked { directory: locked } if locked == directory.path()), "{error}");
+    assert!(
+        matches!(&error, FilesError::Locked { directory: locked } if locked == directory.path()),
+        "{error}"
+    );
     drop(first);
     FileJournal::open(directory.path(), 0).unwrap();
 }
@@ -229,7 +233,10 @@ fn a_missing_or_misnamed_segment_is_refused() {
     fs::write(&first_path, &first[..first.len() - 1]).unwrap();
     fs::write(&second_path, &second).unwrap();
     let text = refused();
-    assert!(text.starts_with(&first_path.display().to_string()) && text.contains("another segment follows"), "{text}");
+    assert!(
+        text.starts_with(&first_path.display().to_string()) && text.contains("another segment follows"),
+        "{text}"
+    );
 }
 
 #[test]

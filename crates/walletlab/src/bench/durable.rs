@@ -27,8 +27,12 @@ pub(super) fn measure(args: &Args) -> Result<Vec<Figure>, Failure> {
         let took = (0..args.runs).map(|_| run(args, batch, count)).collect::<Result<Vec<Took>, Failure>>()?;
         let what = "whole pipeline with its file journal, from the first command to the last reply";
         let window = if batch == 1 { 1 } else { WINDOW_BATCHES };
-        let settings =
-            [("accounts", ACCOUNTS.into()), ("transfers", count), ("batch", batch.into()), ("batches in flight", window)];
+        let settings = [
+            ("accounts", ACCOUNTS.into()),
+            ("transfers", count),
+            ("batch", batch.into()),
+            ("batches in flight", window),
+        ];
         let figure = Figure::rates(&format!("durable-{batch}"), what, "transfers/s", count, &took)
             .settings(settings)
             .durability("one append and one fdatasync a batch, replies after it");
@@ -100,5 +104,7 @@ fn disk(args: &Args, batch: u32) -> Result<Figure, Failure> {
 
 fn temporary(args: &Args) -> Result<TempDir, Failure> {
     let made = tempfile::Builder::new().prefix("walletlab-bench-").tempdir_in(&args.data);
-    made.map_err(|error| Failure::Usage(format!("{}: cannot make a directory in it: {error}", args.data.display())))
+    made.map_err(|error| {
+        Failure::Usage(format!("{}: cannot make a directory in it: {error}", args.data.display()))
+    })
 }

@@ -53,10 +53,17 @@ impl Figure {
     }
 
     /// From runs that each did `count` things.
-    pub(super) fn rates(name: &str, what: &'static str, unit: &'static str, count: u64, took: &[Took]) -> Figure {
+    pub(super) fn rates(
+        name: &str,
+        what: &'static str,
+        unit: &'static str,
+        count: u64,
+        took: &[Took],
+    ) -> Figure {
         let rates = took.iter().map(|took| float(count) / took.wall.as_secs_f64().max(f64::MIN_POSITIVE));
         let mut figure = Figure::new(name, what, unit, rates.collect());
-        let mut nanos: Vec<f64> = took.iter().filter_map(|took| Some(float(took.processor_nanos?) / float(count))).collect();
+        let mut nanos: Vec<f64> =
+            took.iter().filter_map(|took| Some(float(took.processor_nanos?) / float(count))).collect();
         nanos.sort_by(f64::total_cmp);
         figure.processor_nanos_each = nanos.get(nanos.len() / 2).copied();
         figure

@@ -18,8 +18,11 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn this() -> Machine {
-        let build =
-            if cfg!(debug_assertions) { "with debug assertions: these figures mean nothing" } else { "release" };
+        let build = if cfg!(debug_assertions) {
+            "with debug assertions: these figures mean nothing"
+        } else {
+            "release"
+        };
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Machine {
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into()),

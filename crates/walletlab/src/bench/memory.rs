@@ -40,7 +40,8 @@ pub(super) fn measure(_args: &Args) -> Result<Vec<Figure>, Failure> {
         Figure::new(name, what, "MiB resident", vec![mebibytes])
             .settings([("accounts", ACCOUNTS.into()), ("bytes an account", bytes_an_account)])
     };
-    let ledger = figure("memory-ledger", "ledger alone, each account opened with a balance", with_ledger - empty);
+    let ledger =
+        figure("memory-ledger", "ledger alone, each account opened with a balance", with_ledger - empty);
     let what = "whole pipeline with its read models, ids and entries of the openings; no transfers yet";
     Ok(vec![ledger, figure("memory-pipeline", what, with_pipeline - with_ledger)])
 }

@@ -49,14 +49,24 @@ pub(super) fn measure(args: &Args) -> Result<Vec<Figure>, Failure> {
         took
     });
     let with_read_models: Vec<Took> = with_read_models.collect();
-    let settings =
-        [("accounts", ACCOUNTS.into()), ("transfers", TRANSFERS), ("events", events), ("log bytes", log.len() as u64)];
+    let settings = [
+        ("accounts", ACCOUNTS.into()),
+        ("transfers", TRANSFERS),
+        ("events", events),
+        ("log bytes", log.len() as u64),
+    ];
     let figure = |name, what, took: &[Took]| {
-        Figure::rates(name, what, "events/s", events, &took).settings(settings).aim_at_least(AIM_EVENTS_PER_SECOND)
+        Figure::rates(name, what, "events/s", events, took)
+            .settings(settings)
+            .aim_at_least(AIM_EVENTS_PER_SECOND)
     };
     Ok(vec![
         figure("replay-ledger", "decode, checksums, seals, check, apply, digest", &ledger_only),
-        figure("replay-read-models", "as replay-ledger, and all read models and the index of ids", &with_read_models),
+        figure(
+            "replay-read-models",
+            "as replay-ledger, and all read models and the index of ids",
+            &with_read_models,
+        ),
     ])
 }
 

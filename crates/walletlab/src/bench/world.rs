@@ -46,8 +46,10 @@ pub(super) fn measure_sim(args: &Args) -> Result<Vec<Figure>, Failure> {
             took.push(run);
             events = world.events_count();
         }
-        let what = "seeded world: clients, network, disk, read store, every invariant checked after every event";
-        let settings = [("events", events), ("replay from empty memory every records", full_check_every_records)];
+        let what =
+            "seeded world: clients, network, disk, read store, every invariant checked after every event";
+        let settings =
+            [("events", events), ("replay from empty memory every records", full_check_every_records)];
         figures.push(Figure::rates(name, what, "events/s", events, &took).settings(settings));
     }
     Ok(figures)
