@@ -2,5 +2,6 @@
 
 #[cfg(not(target_arch = "wasm32"))] // it starts processes
 mod acceptance;
+mod parity;
 #[cfg(not(target_arch = "wasm32"))] // it reads the sources
 mod tidy;

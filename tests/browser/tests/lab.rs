@@ -9,8 +9,7 @@ use browser_tests::{Browser, Site, walletlab_binary};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const MAP: &str =
-    "account=nodeid,opening_balance=init_balance,from_account=sourceNodeId,to_account=targetNodeId,amount=value";
+const MAP: &str = "account=nodeid,opening_balance=init_balance,from_account=sourceNodeId,to_account=targetNodeId,amount=value";
 const ID: &str = "0190b2a0-0000-7000-8000-000000000001";
 
 /// What a log came to, as the page shows it.
@@ -64,12 +63,11 @@ fn pause(browser: &Browser) {
 }
 
 fn wait_saved(browser: &Browser) {
-    browser.wait_until("it is saved", PATIENCE, |browser| browser.test_id("storage-status").text().contains("Saved"));
+    browser.wait_until("it is saved", PATIENCE, |browser| {
+        browser.test_id("storage-status").text().contains("Saved")
+    });
     // What is shown comes with frames; two equal looks with a frame between them are the end of it.
-    browser.execute_async(
-        "await new Promise(done => setTimeout(done, 400))",
-        &[],
-    );
+    browser.execute_async("await new Promise(done => setTimeout(done, 400))", &[]);
 }
 
 fn transfer(browser: &Browser, from: &str, to: &str, amount: &str, id: &str) -> String {
@@ -78,7 +76,9 @@ fn transfer(browser: &Browser, from: &str, to: &str, amount: &str, id: &str) -> 
     browser.test_id("transfer-amount").fill(amount);
     browser.test_id("transfer-id").fill(id);
     browser.test_id("transfer-send").click();
-    browser.test_id("transfer-answer").wait_text(PATIENCE, |text| text.contains("record") || text.contains("nothing"))
+    browser
+        .test_id("transfer-answer")
+        .wait_text(PATIENCE, |text| text.contains("record") || text.contains("nothing"))
 }
 
 fn export(browser: &Browser, hook: &str, name: &str) -> PathBuf {
@@ -186,7 +186,8 @@ fn an_import_in_either_form_shows_the_same_log() {
     let browser = open(&site);
     run_to(&browser, 1_200);
     let before = shown(&browser);
-    let files = [export(&browser, "export-binary", "events.wlog"), export(&browser, "export-jsonl", "events.log")];
+    let files =
+        [export(&browser, "export-binary", "events.wlog"), export(&browser, "export-jsonl", "events.log")];
     let other = open(&site);
     for (number, file) in files.iter().enumerate() {
         other.test_id("import").upload(&[file]);

@@ -172,7 +172,7 @@ fn notice(notice: Option<&CsvNotice>) -> Html {
         Some(CsvNotice::Done { accounts, transfers, completed, refused, known }) => html! {
             <p class="small good" data-testid="csv-notice">
                 { format!(
-                    "Loaded {} accounts and {} transfers: {} completed, {} refused.",
+                    "Loaded {} accounts and {} transfers: {} rows completed, {} were refused.",
                     grouped(*accounts), grouped(*transfers), grouped(*completed), grouped(*refused)
                 ) }
                 if *known > 0 { { format!(" {} rows were known already and changed nothing.", grouped(*known)) } }

@@ -462,9 +462,9 @@ pub enum CsvNotice {
         accounts: u64,
         /// Rows of the transfers file.
         transfers: u64,
-        /// Transfers of this file that moved money.
+        /// Rows of both files that completed.
         completed: u64,
-        /// Transfers of this file that were refused.
+        /// Rows of both files that the ledger refused.
         refused: u64,
         /// Rows that the log already knew: the same file was loaded before.
         known: u64,

@@ -16,7 +16,7 @@
 //! | a marker says that a reset began | finishes the reset ([`Found::Fresh`]) |
 //! | acknowledged commits missing in both, or copies that contradict each other | refuses, touches nothing ([`StoreError::Damaged`]) |
 //!
-//! Why this is safe stands in [`recovery`]; the bytes are described in [`format`] and [`frames`].
+//! Why this is safe stands in [`recovery`]; the bytes are described in [`mod@format`] and [`frames`].
 //!
 //! Absent here: knowledge of what the log, the run or the files mean; a retry of a write that failed; a clock.
 //! Everything runs in a dedicated worker, because only there a private file can be written synchronously.

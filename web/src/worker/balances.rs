@@ -3,7 +3,9 @@
 use ledger::{AccountIndex, AccountName};
 use projection::{EntryCursor, Projections};
 
-use crate::protocol::{BalanceRow, BalanceSort, BalancesWindow, Direction, EntriesWindow, EntryRow, ROWS_MAX};
+use crate::protocol::{
+    BalanceRow, BalanceSort, BalancesWindow, Direction, EntriesWindow, EntryRow, ROWS_MAX,
+};
 
 /// Entries in one window.
 const ENTRIES_ROWS: u32 = 50;
@@ -72,7 +74,8 @@ impl BalancesOrder {
         if self.made_for == made_for {
             return;
         }
-        let fits = |index: &u32| balances.row(AccountIndex(*index)).name.as_str().contains(view.search.as_str());
+        let fits =
+            |index: &u32| balances.row(AccountIndex(*index)).name.as_str().contains(view.search.as_str());
         self.order.clear();
         self.order.extend((0..balances.len()).filter(|index| view.search.is_empty() || fits(index)));
         match view.sort {
@@ -94,7 +97,11 @@ impl BalancesOrder {
 }
 
 /// The entries of `account`, the newest first, only those older than the place `before` if that is given.
-pub fn entries_window(account: &str, before: Option<u64>, projections: &Projections) -> Option<EntriesWindow> {
+pub fn entries_window(
+    account: &str,
+    before: Option<u64>,
+    projections: &Projections,
+) -> Option<EntriesWindow> {
     let name: AccountName = account.parse().ok()?;
     let index = projections.balances.find(&name)?;
     let row = projections.balances.row(index);

@@ -22,7 +22,10 @@ pub(super) fn to_world(choices: &RunOptions) -> Options {
             duplication_per_mille: choices.duplication_per_million / 1_000,
             ..default.link
         },
-        crashes: Crashes { every_micros: u64::from(choices.crash_every_seconds) * 1_000_000, ..default.crashes },
+        crashes: Crashes {
+            every_micros: u64::from(choices.crash_every_seconds) * 1_000_000,
+            ..default.crashes
+        },
         // A commit to both copies takes some milliseconds of real time, during which virtual time stands still; a modelled
         // disk of the same kind lets both flow at the same pace.
         disk: Micros { min: 8_000, max: 24_000 },

@@ -144,7 +144,8 @@ impl<'a> Filter<'a> {
         let EventFilter { account, kind, transaction_id } = self.filter;
         kind.is_none_or(|kind| kind == event_kind(event))
             && (account.is_empty() || self.is_of_account(event))
-            && (transaction_id.is_empty() || event.transaction_id().to_string().starts_with(transaction_id.as_str()))
+            && (transaction_id.is_empty()
+                || event.transaction_id().to_string().starts_with(transaction_id.as_str()))
     }
 
     fn is_of_account(&self, event: &Event) -> bool {
@@ -199,7 +200,8 @@ fn event_row(kept: &Kept, balances: &Balances) -> EventRow {
             row.amount = Some(*amount);
         }
         Event::TransactionFailed(failure) => {
-            let text = |name: &Option<AccountName>| name.as_ref().map(ToString::to_string).unwrap_or_default();
+            let text =
+                |name: &Option<AccountName>| name.as_ref().map(ToString::to_string).unwrap_or_default();
             row.account = text(&failure.from_account);
             row.to_account = text(&failure.to_account);
             row.amount = Some(failure.amount);
@@ -240,7 +242,8 @@ mod tests {
         };
         let asset: Asset = "USD".parse().expect("an asset");
         let world = AccountName::world(&asset);
-        for (number, account) in [&"alice".parse().expect("a name"), &"bob".parse().expect("a name")].into_iter().enumerate() {
+        let names = ["alice", "bob"].map(|name| name.parse::<AccountName>().expect("a name"));
+        for (number, account) in names.iter().enumerate() {
             let transaction_id = TransactionId::derived("open", &[account.as_str().as_bytes()]);
             let opened = |account: &AccountName, floor| Event::AccountOpened {
                 transaction_id,
@@ -254,13 +257,20 @@ mod tests {
         }
         for number in 0..transfers {
             let transaction_id = TransactionId::derived("test", &[&number.to_le_bytes()]);
-            let (from, to) = if number == 0 { (AccountIndex(0), AccountIndex(1)) } else { (AccountIndex(1), AccountIndex(2)) };
+            let (from, to) = if number == 0 {
+                (AccountIndex(0), AccountIndex(1))
+            } else {
+                (AccountIndex(1), AccountIndex(2))
+            };
             let amount = if number == 0 { i64::MAX } else { 1 };
             let kind = if number == 0 { CommandKind::Deposit } else { CommandKind::Transfer };
-            record(kind, &[
-                Event::MoneyDeducted { transaction_id, account: from, amount },
-                Event::MoneyCredited { transaction_id, account: to, amount },
-            ]);
+            record(
+                kind,
+                &[
+                    Event::MoneyDeducted { transaction_id, account: from, amount },
+                    Event::MoneyCredited { transaction_id, account: to, amount },
+                ],
+            );
         }
         (projections, events)
     }

@@ -41,12 +41,19 @@ impl Lab {
             }
             Request::Export { form } => match self.export(shell, form).await {
                 Ok(file) => shell.post(&Response::ExportReady { form, file }),
-                Err(why) => failed(shell, "Export of the log", &why, "Load the page again and export once more."),
+                Err(why) => {
+                    failed(shell, "Export of the log", &why, "Load the page again and export once more.");
+                }
             },
             Request::Import { file } => {
                 let what = format!("Import of {}", file.name);
                 if let Err(why) = self.import(shell, file).await {
-                    failed(shell, &what, &why, "Nothing was changed. Choose a log exported from this page or written by walletlab.");
+                    failed(
+                        shell,
+                        &what,
+                        &why,
+                        "Nothing was changed. Choose a log exported from this page or written by walletlab.",
+                    );
                 }
             }
             other => self.handle(shell, other),
@@ -62,15 +69,7 @@ impl Lab {
     }
 
     fn begin_loading(&mut self, feed: Arc<Feed>, name: String, bytes: u64) {
-        let counts = &self.world.projections().counts;
-        self.loading = Some(Loading {
-            feed,
-            name,
-            bytes,
-            completed_before: counts.transfers_completed(),
-            failed_before: counts.transfers_failed(),
-            told_ms: now_ms(),
-        });
+        self.loading = Some(Loading { feed, name, bytes, told_ms: now_ms() });
         self.control = Control::Loading;
     }
 

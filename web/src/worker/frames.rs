@@ -88,7 +88,9 @@ impl Frames {
 
     /// How long until the next frame or table may go, in milliseconds.
     pub(super) fn wait_ms(&self, now_ms: f64) -> f64 {
-        (self.sent_ms + self.interval_ms - now_ms).max(self.tables_ms + TABLES_MS - now_ms).clamp(0.0, 1_000.0)
+        (self.sent_ms + self.interval_ms - now_ms)
+            .max(self.tables_ms + TABLES_MS - now_ms)
+            .clamp(0.0, 1_000.0)
     }
 
     /// Whether the next frame should hold the tables.

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use sim::{CommitPoint, RunRecord, World};
 use serde::{Deserialize, Serialize};
+use sim::{CommitPoint, RunRecord, World};
 use wasm_bindgen_futures::spawn_local;
 
 use super::clock::{Bell, now_ms};
@@ -27,14 +27,18 @@ pub(super) enum StoredRun {
         /// Bytes of the log that were durable in the world's own time: what it shows, and what an onlooker shows.
         durable_bytes: u64,
         /// The run since then.
-        record: RunRecord,
+        record: Box<RunRecord>,
     },
 }
 
 impl StoredRun {
     /// What brings this world back.
     pub(super) fn of(world: &World, base_bytes: u64) -> Self {
-        Self::Run { base_bytes, durable_bytes: world.journal().durable_bytes(), record: world.record() }
+        Self::Run {
+            base_bytes,
+            durable_bytes: world.journal().durable_bytes(),
+            record: Box::new(world.record()),
+        }
     }
 }
 
@@ -183,7 +187,11 @@ impl Keeper {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration is positive and short")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a duration is positive and short"
+)]
 fn micros(ms: f64) -> u64 {
     (ms.max(0.0) * 1_000.0) as u64
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger::{AccountName, Command};
 use pipeline::Answer;
 use sim::csv::Feed;
-use sim::{FeedSummary, HandAnswer, Stop, Until, World};
+use sim::{Audit, AuditProgress, FeedSummary, HandAnswer, Stop, Until, World};
 
 use super::Shell;
 use super::balances::{BalancesOrder, BalancesView};
@@ -17,8 +17,8 @@ use super::frames::{Frames, Views, counts, invariants, log_parts, table_parts};
 use super::keeper::Keeper;
 use super::stages::{Rates, dead_letters, queues, stages};
 use crate::protocol::{
-    CsvNotice, Frame, LogView, MeasuredView, Origin, PauseReason, Replayed, Request, Response, RunState, RunView,
-    Speed, Status, TransferAnswer,
+    CsvNotice, Frame, LogView, MeasuredView, Origin, PauseReason, Replayed, Request, Response, RunState,
+    RunView, Speed, Status, TransferAnswer,
 };
 use crate::storage::StoreError;
 
@@ -31,9 +31,10 @@ const BEHIND_MS_MAX: f64 = 250.0;
 /// Steps that a paused world makes for a redrive or until a transfer by hand is answered.
 const ERRAND_STEPS_MAX: u64 = 200_000;
 const REDRIVE_STEPS: u64 = 256;
-/// The log is replayed from empty memory each time it has doubled, up to so many records, and at each pause below as many.
-const REPLAY_RECORDS_MAX: u64 = 131_072;
-const REPLAY_RECORDS_MIN: u64 = 4_096;
+/// The log is replayed from empty memory at each pause, and each time it has doubled, from so many records on.
+const AUDIT_RECORDS_MIN: u64 = 4_096;
+/// Bytes of it that are replayed in one turn.
+const AUDIT_BYTES: u64 = 128 << 10;
 
 /// What virtual time does.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +56,6 @@ pub(super) struct Loading {
     pub(super) feed: Arc<Feed>,
     pub(super) name: String,
     pub(super) bytes: u64,
-    pub(super) completed_before: u64,
-    pub(super) failed_before: u64,
     pub(super) told_ms: f64,
 }
 
@@ -79,7 +78,9 @@ pub(super) struct Lab {
     steps_left: u64,
     errand_steps: u64,
     by_hand: Vec<ByHand>,
-    replay_at: u64,
+    /// The replay under way, beside the world.
+    audit: Option<Audit>,
+    audit_at: u64,
     measured: Meter,
     pub(super) usage_bytes: Option<u64>,
     /// Nothing can be stored in this browser: the run goes on in memory.
@@ -96,7 +97,13 @@ struct Meter {
 
 impl Lab {
     /// A tab with this world, standing still.
-    pub(super) fn new(world: World, keeper: Keeper, reason: PauseReason, frames: Frames, views: Views) -> Self {
+    pub(super) fn new(
+        world: World,
+        keeper: Keeper,
+        reason: PauseReason,
+        frames: Frames,
+        views: Views,
+    ) -> Self {
         let mut lab = Self {
             keeper,
             control: Control::Paused(reason),
@@ -113,8 +120,14 @@ impl Lab {
             steps_left: 0,
             errand_steps: 0,
             by_hand: Vec::new(),
-            replay_at: REPLAY_RECORDS_MIN,
-            measured: Meter { from_ms: now_ms(), from_events: 0, from_virtual: 0, view: MeasuredView::default() },
+            audit: None,
+            audit_at: AUDIT_RECORDS_MIN,
+            measured: Meter {
+                from_ms: now_ms(),
+                from_events: 0,
+                from_virtual: 0,
+                view: MeasuredView::default(),
+            },
             usage_bytes: None,
             is_storeless: false,
             world,
@@ -143,10 +156,11 @@ impl Lab {
         }
         self.steps_left = 0;
         self.errand_steps = 0;
-        self.replay_at = self.world.sequence().max(REPLAY_RECORDS_MIN);
         self.measured.from_events = self.world.events_count();
         self.measured.from_virtual = self.world.now().micros();
-        self.check_replay();
+        self.follower.follow(&self.world);
+        self.audit = None;
+        self.begin_audit();
         self.frames.want_tables();
     }
 
@@ -215,7 +229,10 @@ impl Lab {
     }
 
     fn run(&mut self) {
-        if matches!(self.control, Control::Paused(PauseReason::Storage)) && !self.keeper.is_saving() && !self.is_storeless {
+        if matches!(self.control, Control::Paused(PauseReason::Storage))
+            && !self.keeper.is_saving()
+            && !self.is_storeless
+        {
             return;
         }
         if matches!(self.control, Control::Paused(_)) {
@@ -229,9 +246,7 @@ impl Lab {
     pub(super) fn pause(&mut self, reason: PauseReason) {
         if matches!(self.control, Control::Running | Control::Loading) {
             self.control = Control::Paused(reason);
-            if self.world.sequence() <= REPLAY_RECORDS_MAX {
-                self.world.check_replay();
-            }
+            self.begin_audit();
             self.frames.want_tables();
         }
     }
@@ -281,18 +296,27 @@ impl Lab {
         self.give_answers(shell);
         self.tell_progress(shell);
         self.follower.follow(&self.world);
-        if self.world.sequence() >= self.replay_at.saturating_mul(2) && self.replay_at < REPLAY_RECORDS_MAX {
-            self.check_replay();
+        if self.world.sequence() >= self.audit_at {
+            self.begin_audit();
         }
         self.world.step_number() != before
     }
 
-    fn check_replay(&mut self) {
-        self.follower.follow(&self.world);
-        if self.world.sequence() > 0 && self.world.sequence() <= REPLAY_RECORDS_MAX {
-            self.world.check_replay();
+    /// Begins a replay of the durable log from empty memory, unless one is under way.
+    fn begin_audit(&mut self) {
+        if self.audit.is_none() && self.world.sequence() > 0 {
+            self.audit = Some(Audit::new(&self.world));
         }
-        self.replay_at = self.world.sequence().max(REPLAY_RECORDS_MIN);
+        self.audit_at = self.world.sequence().saturating_mul(2).max(AUDIT_RECORDS_MIN);
+    }
+
+    /// Does a piece of the replay under way. Says whether there was one.
+    pub(super) fn advance_audit(&mut self) -> bool {
+        let Some(audit) = &mut self.audit else { return false };
+        if audit.advance(&mut self.world, AUDIT_BYTES) == AuditProgress::Done {
+            self.audit = None;
+        }
+        true
     }
 
     /// Steps until the slice is over, `steps` are made, or the world stops by itself. Returns the steps made.
@@ -346,12 +370,13 @@ impl Lab {
 
     fn feed_ended(&mut self, shell: &Shell, summary: &FeedSummary) {
         if let Some(loading) = self.loading.take() {
-            let counts = &self.world.projections().counts;
+            let refused: u64 =
+                ledger::Reason::ALL.into_iter().map(|reason| summary.refused_for(reason)).sum();
             shell.post(&Response::Csv(CsvNotice::Done {
                 accounts: loading.feed.accounts_count(),
                 transfers: loading.feed.transfers_count(),
-                completed: counts.transfers_completed() - loading.completed_before,
-                refused: counts.transfers_failed() - loading.failed_before,
+                completed: summary.completed,
+                refused,
                 known: summary.repeated,
             }));
         }
@@ -461,7 +486,8 @@ impl Lab {
         let (commit_p50_micros, commit_max_micros) = self.keeper.durations_micros();
         self.measured.view = MeasuredView {
             events_per_second: per_second(events - self.measured.from_events.min(events)),
-            virtual_per_mille: per_second(virtual_micros - self.measured.from_virtual.min(virtual_micros)) / 1_000,
+            virtual_per_mille: per_second(virtual_micros - self.measured.from_virtual.min(virtual_micros))
+                / 1_000,
             commit_p50_micros,
             commit_max_micros,
         };
@@ -528,7 +554,11 @@ fn transfer_answer(answer: &Answer) -> TransferAnswer {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations are positive and far below 2^63")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "durations are positive and far below 2^63"
+)]
 fn scaled(ms: f64, factor: u64) -> u64 {
     (ms.max(0.0) as u64).saturating_mul(factor).saturating_add(((ms.max(0.0).fract()) * factor as f64) as u64)
 }

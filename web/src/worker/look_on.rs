@@ -10,12 +10,10 @@ use wasm_bindgen_futures::spawn_local;
 use super::balances::BalancesOrder;
 use super::clock::now_ms;
 use super::follow::Follower;
-use super::keeper::StoredRun;
 use super::frames::{Frames, Views, counts, log_parts, table_parts};
+use super::keeper::StoredRun;
 use super::{LOG, Shell};
-use crate::protocol::{
-    Frame, LogView, Origin, Request, Response, RunState, RunView, Speed,
-};
+use crate::protocol::{Frame, LogView, Origin, Request, Response, RunState, RunView, Speed};
 use crate::storage::{Lock, Notes, Onlooker, State, StoreError, Waiting};
 
 /// The interval of the charts, which an onlooker does not draw.
@@ -134,8 +132,7 @@ fn handle(shell: &Shell, request: Request, frames: &mut Frames, views: &mut View
             views.events = super::events::EventsView { view, filter, first_row, rows, follow };
         }
         Request::ViewBalances { view, search, sort, direction, first_row, rows } => {
-            views.balances =
-                super::balances::BalancesView { view, search, sort, direction, first_row, rows };
+            views.balances = super::balances::BalancesView { view, search, sort, direction, first_row, rows };
         }
         Request::ViewEntries { account, before } => {
             views.entries = account.map(|account| (account, before));

@@ -98,6 +98,7 @@ impl Lab {
             self.storage_failed(shell, &error);
         }
         let went_on = self.wants_turn() && self.advance(shell);
+        let went_on = self.advance_audit() || went_on;
         let is_behind = if self.wants_turn() {
             self.keeper.is_behind_log(&self.world)
         } else {

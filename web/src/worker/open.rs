@@ -49,7 +49,13 @@ pub(super) async fn open(shell: &Shell, frames: Frames, views: Views, options: R
 }
 
 /// A world that is not stored: in memory where there is no storage, standing still where it cannot be trusted.
-fn without_store(shell: &Shell, frames: Frames, views: Views, options: &RunOptions, error: &StoreError) -> Lab {
+fn without_store(
+    shell: &Shell,
+    frames: Frames,
+    views: Views,
+    options: &RunOptions,
+    error: &StoreError,
+) -> Lab {
     shell.post(&Response::Status(status_of(error, 0)));
     let reason = match error {
         StoreError::Unavailable { .. } => PauseReason::Fresh,
@@ -62,7 +68,13 @@ fn without_store(shell: &Shell, frames: Frames, views: Views, options: &RunOptio
     lab
 }
 
-async fn with_store(shell: &Shell, opened: Opened, frames: Frames, views: Views, options: &RunOptions) -> Lab {
+async fn with_store(
+    shell: &Shell,
+    opened: Opened,
+    frames: Frames,
+    views: Views,
+    options: &RunOptions,
+) -> Lab {
     let Opened { mut store, found } = opened;
     match found {
         Found::Restored { from, log_bytes } => {
@@ -70,7 +82,8 @@ async fn with_store(shell: &Shell, opened: Opened, frames: Frames, views: Views,
             shell.post(&Response::Status(Status::RestoredFromCopy { why }));
         }
         Found::Lost { log_bytes } => {
-            let why = format!("about {log_bytes} bytes were stored here; the browser has removed both copies.");
+            let why =
+                format!("about {log_bytes} bytes were stored here; the browser has removed both copies.");
             shell.post(&Response::Status(Status::LostLog { why }));
         }
         Found::Fresh => shell.post(&Response::Status(Status::NewLog)),
@@ -161,7 +174,7 @@ type Restored = Option<(World, Vec<Arc<Feed>>, u64)>;
 async fn restore(shell: &Shell, store: &mut Store) -> Result<Restored, Trouble> {
     let Some(run) = store.run() else { return Ok(None) };
     let (base_bytes, record) = match serde_json::from_slice::<StoredRun>(run) {
-        Ok(StoredRun::Run { base_bytes, record, .. }) => (base_bytes, record),
+        Ok(StoredRun::Run { base_bytes, record, .. }) => (base_bytes, *record),
         Ok(StoredRun::Importing) => {
             store.reset().await?;
             shell.post(&Response::Failed {
@@ -209,8 +222,7 @@ async fn reproduce(
     feeds: Vec<Arc<Feed>>,
     base: &[u8],
 ) -> Result<World, String> {
-    let mut reproduction =
-        Reproduction::with_log(record, feeds, base).map_err(|error| error.to_string())?;
+    let mut reproduction = Reproduction::with_log(record, feeds, base).map_err(|error| error.to_string())?;
     let mut told = now_ms();
     while !reproduction.advance(SLICE_STEPS).map_err(|error| error.to_string())? {
         if now_ms() - told >= TELL_MS {

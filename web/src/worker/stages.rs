@@ -55,7 +55,11 @@ pub(super) fn stages(world: &World, rates: &mut Rates) -> Vec<StageView> {
     let held: [(u64, u64, u64); Stage::ALL.len()] = [
         (0, 0, u64::from(now.clients_waiting)),
         (0, 0, now.requests_travelling + now.answers_travelling),
-        (of_queue(broker::QueueStats::queued), u64::from(config.commands_max), of_queue(|queue| queue.in_flight)),
+        (
+            of_queue(broker::QueueStats::queued),
+            u64::from(config.commands_max),
+            of_queue(|queue| queue.in_flight),
+        ),
         (0, u64::from(config.stage_commands_max), u64::from(pipeline.staged)),
         (
             u64::from(pipeline.gathered_records),

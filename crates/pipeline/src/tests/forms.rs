@@ -87,11 +87,35 @@ fn an_edited_line_is_named() {
         assert!(text.contains(from));
         expected.assert_eq(&from_lines(&text.replacen(from, to, 1)).expect_err("an edited file"));
     };
-    check("\"amount\":30", "\"amount\":31", &expect!["line 10, record 4: the lines from 1, records from 0, do not match their seal: it is fa0b28f053a8e419d7976fe03aaa63d5819b376596e33b9a3e0d024d1ee73e49, expected 68aeccd1de89423f3f2d7ab30cc39a93d93e30760b03d924cbc5d4e64904ed54; they were edited or damaged; resealing makes another log of them"]);
-    check("\"account\":\"alice\",\"amount\":30", "\"account\":\"alicia\",\"amount\":30", &expect!["line 8, record 2, event 0: account `alicia` is not opened before"]);
-    check("\"amount\":30", "\"amount\":30.5", &expect!["line 7, record 2: invalid type: floating point `30.5`, expected an object, text, an integer of at most 64 bits, a truth value or null, at column 193"]);
-    check("\"amount\":30", "\"amount\":30,\"note\":1", &expect!["line 8, record 2, event 0: unknown field `note`"]);
-    check("insufficient_funds", "no_money", &expect!["line 13, record 5, event 0: field `reason`: the word is none of those that can stand here"]);
+    check(
+        "\"amount\":30",
+        "\"amount\":31",
+        &expect![
+            "line 10, record 4: the lines from 1, records from 0, do not match their seal: it is fa0b28f053a8e419d7976fe03aaa63d5819b376596e33b9a3e0d024d1ee73e49, expected 68aeccd1de89423f3f2d7ab30cc39a93d93e30760b03d924cbc5d4e64904ed54; they were edited or damaged; resealing makes another log of them"
+        ],
+    );
+    check(
+        "\"account\":\"alice\",\"amount\":30",
+        "\"account\":\"alicia\",\"amount\":30",
+        &expect!["line 8, record 2, event 0: account `alicia` is not opened before"],
+    );
+    check(
+        "\"amount\":30",
+        "\"amount\":30.5",
+        &expect![
+            "line 7, record 2: invalid type: floating point `30.5`, expected an object, text, an integer of at most 64 bits, a truth value or null, at column 193"
+        ],
+    );
+    check(
+        "\"amount\":30",
+        "\"amount\":30,\"note\":1",
+        &expect!["line 8, record 2, event 0: unknown field `note`"],
+    );
+    check(
+        "insufficient_funds",
+        "no_money",
+        &expect!["line 13, record 5, event 0: field `reason`: the word is none of those that can stand here"],
+    );
     check("MoneyCredited", "MoneyMade", &expect!["line 5, record 0, event 3: type `MoneyMade` is unknown"]);
 }
 
@@ -136,12 +160,36 @@ fn what_is_sealed_but_cannot_be_is_refused_by_record_and_byte() {
     };
     let payloads = payload_of(&[&["open", "alice", "10"], &["deposit", "d", "alice", "5"]]);
     let (opening, deposit) = (payloads[0].clone(), payloads[1].clone());
-    check(&[(77, 1, opening.clone())], &expect!["record 0 at byte 128 cannot be read: kind 77 version 1 is unknown"]);
-    check(&[(1, 2, opening.clone())], &expect!["record 0 at byte 128 cannot be read: kind 1 version 2 is unknown"]);
-    check(&[(1, 1, deposit.clone())], &expect!["record 0 at byte 128, event 0, contradicts the records before it: the events of the record are not those of one command of kind open_account"]);
-    check(&[(3, 1, deposit.clone())], &expect!["record 0 at byte 128, event 0, contradicts the records before it: account #0 is named before it is opened; 0 accounts are open"]);
-    check(&[(1, 1, opening[..30].to_vec())], &expect!["record 0 at byte 128 cannot be read: expected an account name at byte 21 of its payload"]);
-    check(&[(1, 1, opening.clone()), (3, 1, deposit.clone()), (3, 1, deposit)], &expect!["record 2 at byte 335 has the transaction id f4390102-2c3c-8b4b-aabd-1140bb204488, which record 1 has already"]);
+    check(
+        &[(77, 1, opening.clone())],
+        &expect!["record 0 at byte 128 cannot be read: kind 77 version 1 is unknown"],
+    );
+    check(
+        &[(1, 2, opening.clone())],
+        &expect!["record 0 at byte 128 cannot be read: kind 1 version 2 is unknown"],
+    );
+    check(
+        &[(1, 1, deposit.clone())],
+        &expect![
+            "record 0 at byte 128, event 0, contradicts the records before it: the events of the record are not those of one command of kind open_account"
+        ],
+    );
+    check(
+        &[(3, 1, deposit.clone())],
+        &expect![
+            "record 0 at byte 128, event 0, contradicts the records before it: account #0 is named before it is opened; 0 accounts are open"
+        ],
+    );
+    check(
+        &[(1, 1, opening[..30].to_vec())],
+        &expect!["record 0 at byte 128 cannot be read: expected an account name at byte 21 of its payload"],
+    );
+    check(
+        &[(1, 1, opening.clone()), (3, 1, deposit.clone()), (3, 1, deposit)],
+        &expect![
+            "record 2 at byte 335 has the transaction id f4390102-2c3c-8b4b-aabd-1140bb204488, which record 1 has already"
+        ],
+    );
 }
 
 #[test]
