@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::ControlFlow;
-use journal::{Corrupt, Damage, Decoder, Item, RecordMeta, Tail, TailSearch, TornTail, Verdict};
+use journal::{Corrupt, Damage, Decoder, Header, Item, RecordMeta, Tail, TailSearch, TornTail, Verdict};
 use ledger::{CommandKind, Event, Inconsistent, Ledger, Record, TransactionId};
 use projection::Projections;
 
@@ -19,6 +19,7 @@ pub struct Replay {
     events: Vec<Event>,
     stopped: bool,
     record_at_byte: u64,
+    applied: u64,
 }
 
 /// Why a log cannot be replayed.
@@ -90,6 +91,7 @@ impl Replay {
             events: Vec::new(),
             stopped: false,
             record_at_byte: 0,
+            applied: 0,
         }
     }
 
@@ -111,31 +113,10 @@ impl Replay {
                 Err(damage) => return Err(ReplayError::Damage(damage)),
             };
             match item {
-                Item::Header(header) => {
-                    if header.content != CONTENT_KIND {
-                        let what = alloc::format!(
-                            "content kind {} is not a ledger's log (kind {CONTENT_KIND})",
-                            header.content
-                        );
-                        return Err(ReplayError::Unreadable {
-                            at_byte: 0,
-                            sequence: header.first_sequence,
-                            what,
-                        });
-                    }
-                }
+                Item::Header(header) => check_header(&header, self.applied)?,
                 Item::Seal { .. } => {}
                 Item::Record { meta, payload, at_byte } => {
-                    let unreadable =
-                        |what| ReplayError::Unreadable { at_byte, sequence: meta.sequence, what };
-                    let kind = known_kind(meta.kind, meta.kind_version).ok_or_else(|| {
-                        let RecordMeta { kind, kind_version, .. } = meta;
-                        unreadable(alloc::format!("kind {kind} version {kind_version} is unknown"))
-                    })?;
-                    self.events.clear();
-                    decode_events(payload, &mut self.events).map_err(|Malformed { at_byte, expected }| {
-                        unreadable(alloc::format!("expected {expected} at byte {at_byte} of its payload"))
-                    })?;
+                    let kind = read_record(&meta, payload, at_byte, &mut self.events)?;
                     let record = Record {
                         sequence: meta.sequence,
                         recorded_at: meta.recorded_at,
@@ -145,6 +126,7 @@ impl Replay {
                     };
                     apply(&mut self.ledger, &record, at_byte)?;
                     self.record_at_byte = at_byte;
+                    self.applied += 1;
                     if each(&record).is_break() {
                         self.stopped = true;
                         return Ok(());
@@ -176,6 +158,40 @@ impl Replay {
     pub fn next_sequence(&self) -> u64 {
         self.decoder.next_sequence()
     }
+}
+
+/// Is this the header of a ledger's log that goes on where `applied` records end? The decoder sees to it that a later
+/// header continues the one before; the first one must begin.
+fn check_header(header: &Header, applied: u64) -> Result<(), ReplayError> {
+    let what = if header.content != CONTENT_KIND {
+        alloc::format!("content kind {} is not a ledger's log (kind {CONTENT_KIND})", header.content)
+    } else if header.first_sequence > applied {
+        alloc::format!(
+            "it begins in the middle of a log, at record {}; the segments before it are needed too",
+            header.first_sequence
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ReplayError::Unreadable { at_byte: 0, sequence: header.first_sequence, what })
+}
+
+/// Reads a record's events in the place of those before.
+fn read_record(
+    meta: &RecordMeta,
+    payload: &[u8],
+    at_byte: u64,
+    events: &mut Vec<Event>,
+) -> Result<CommandKind, ReplayError> {
+    let unreadable = |what| ReplayError::Unreadable { at_byte, sequence: meta.sequence, what };
+    let kind = known_kind(meta.kind, meta.kind_version).ok_or_else(|| {
+        unreadable(alloc::format!("kind {} version {} is unknown", meta.kind, meta.kind_version))
+    })?;
+    events.clear();
+    decode_events(payload, events).map_err(|Malformed { at_byte, expected }| {
+        unreadable(alloc::format!("expected {expected} at byte {at_byte} of its payload"))
+    })?;
+    Ok(kind)
 }
 
 /// The command kind of a record, if this version knows it.

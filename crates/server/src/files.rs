@@ -7,8 +7,8 @@
 //!   it, and refuses anything else that is wrong, by file, byte and record.
 //! - [`FileJournal::append`] writes and syncs. The first failure is final: what the page cache holds afterwards is
 //!   anybody's guess, so the way on is to open the directory again.
-//! - [`Driver`] runs a pipeline on the caller's thread and the journal on another, so that one batch is synced while
-//!   the next is executed.
+//! - [`Driver`] runs a pipeline on the caller's thread and the journal on another, so that some batches are synced
+//!   while the next are executed.
 //!
 //! Invariants, as absences: no byte below the log's durable mark is ever cut or overwritten; nothing is reported as
 //! durable before a sync that covers it returned; no second process writes; no append follows a failed one.

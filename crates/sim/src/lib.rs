@@ -61,7 +61,7 @@ pub use options::{
 pub use read_store::ReadStore;
 pub use record::{HandCommand, HandInput, ReproduceError, Reproduction, RunRecord};
 pub use report::{InvariantReport, Report};
-pub use view::{EVENTS_VIEW_MAX, EventRing, LinkState, PipelineState, RecordedEvent, Stages};
+pub use view::{LinkState, PipelineState, Stages};
 pub use world::{CommitPoint, HandAnswer, Happened, Step, Stop, Until, What, World, WorldTotals};
 
 #[cfg(test)]

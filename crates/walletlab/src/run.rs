@@ -20,8 +20,8 @@ use crate::log_source::hash_seed;
 use crate::outcome::{Failure, Outcome, Verdict, not_printed, print, print_json};
 use crate::summary::{Summary, violations};
 
-/// Batches under way at once: two on their way to the disk, one being gathered, one waiting.
-const WINDOW_BATCHES: u32 = 4;
+/// Batches under way at once: as many as the driver has room for.
+const WINDOW_BATCHES: u32 = Driver::BATCHES_MAX;
 
 /// Run CSV files of accounts and transfers through the pipeline into a data directory.
 ///
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     /// The asset of the accounts
     #[arg(long, value_name = "CODE", default_value = "USD")]
     asset: String,
-    /// Records in one append, and one sync, at most
+    /// Records in one append at most; appends that wait for the disk share a sync
     #[arg(long, value_name = "RECORDS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=8_192))]
     batch: u32,
     /// After each sync print the line `durable N`: every record with a sequence below N is on the disk

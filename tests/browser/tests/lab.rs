@@ -326,3 +326,46 @@ fn a_reset_is_confirmed_and_begins_anew() {
     wait_for_worker(&browser);
     assert_eq!(sequence(&browser), 0);
 }
+
+#[test]
+fn a_command_that_cannot_be_worked_on_is_a_dead_letter_and_can_be_redriven() {
+    let site = Site::start();
+    let browser = open(&site);
+    browser.test_id("reset").click();
+    browser.test_id("reset-confirm").wait_visible(PATIENCE);
+    browser.css("#option-1").fill("100");
+    browser.css("#option-9").fill("60");
+    browser.test_id("reset-confirm").click();
+    browser.test_id("speed").select("max");
+    browser.test_id("run").click();
+    browser.wait_until("there are dead letters", PATIENCE, |browser| {
+        browser.test_id("dead-letters").exists()
+            && browser.test_id("dead-letters").text().contains("attempts_exhausted")
+    });
+    pause(&browser);
+    let dead = || browser.test_id("dead-letters").text();
+    let before = dead();
+    browser.test_id("redrive-commands").click();
+    browser.wait_until("the dead letters are others or none", PATIENCE, |browser| {
+        !browser.test_id("dead-letters").exists() || dead() != before
+    });
+    let invariants = browser.test_id("invariants").text();
+    assert!(invariants.contains("all hold"), "{invariants}");
+}
+
+#[test]
+fn the_largest_balance_is_shown_exactly() {
+    let site = Site::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let accounts = directory.path().join("accounts.csv");
+    let transfers = directory.path().join("transfers.csv");
+    fs::write(&accounts, "nodeid,init_balance\nrich,92233720368547758.07\n").expect("written");
+    fs::write(&transfers, "sourceNodeId,targetNodeId,value\n").expect("written");
+    let browser = open(&site);
+    load_csv(&browser, &accounts, &transfers);
+    browser.wait_until("the account is there", PATIENCE, |browser| sequence(browser) == 1);
+    wait_saved(&browser);
+    assert_eq!(browser.test_id("balances-total").text(), i64::MAX.to_string());
+    let balances = browser.test_id("balances").text();
+    assert!(balances.contains("92,233,720,368,547,758.07"), "{balances}");
+}

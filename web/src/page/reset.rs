@@ -122,11 +122,12 @@ enum Field {
     Bad,
     Loss,
     Duplication,
+    LookupLoss,
     Crash,
 }
 
 impl Field {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Seed,
         Self::Accounts,
         Self::Clients,
@@ -136,6 +137,7 @@ impl Field {
         Self::Bad,
         Self::Loss,
         Self::Duplication,
+        Self::LookupLoss,
         Self::Crash,
     ];
 
@@ -154,6 +156,7 @@ impl Field {
             Self::Bad => "Bad commands, %",
             Self::Loss => "Lost messages, %",
             Self::Duplication => "Doubled messages, %",
+            Self::LookupLoss => "Lost look-ups, %",
             Self::Crash => "Crash every … seconds",
         }
     }
@@ -169,6 +172,7 @@ impl Field {
             Self::Bad => "The ledger must refuse them.",
             Self::Loss => "Between client and gateway.",
             Self::Duplication => "Between client and gateway.",
+            Self::LookupLoss => "Such commands end as dead letters.",
             Self::Crash => "Of virtual time; 0 for never.",
         }
     }
@@ -186,6 +190,7 @@ impl Fields {
             percent(options.bad_per_million),
             percent(options.loss_per_million),
             percent(options.duplication_per_million),
+            percent(options.lookup_loss_per_million),
             options.crash_every_seconds.to_string(),
         ])
     }
@@ -205,6 +210,7 @@ impl Fields {
             bad_per_million: self.share(Field::Bad)?,
             loss_per_million: self.share(Field::Loss)?,
             duplication_per_million: self.share(Field::Duplication)?,
+            lookup_loss_per_million: self.share(Field::LookupLoss)?,
             crash_every_seconds: self.number(Field::Crash, 0, 1_000_000)?,
         })
     }

@@ -238,6 +238,8 @@ pub struct RunOptions {
     pub loss_per_million: u32,
     /// Messages delivered twice between client and gateway, of a million.
     pub duplication_per_million: u32,
+    /// Look-ups of ids that are never answered, of a million; a command that loses all of its attempts is a dead letter.
+    pub lookup_loss_per_million: u32,
     /// Crash and restart of the pipeline, on average each so many virtual seconds; 0 for never.
     pub crash_every_seconds: u32,
 }
@@ -254,6 +256,7 @@ impl Default for RunOptions {
             bad_per_million: 20_000,
             loss_per_million: 5_000,
             duplication_per_million: 5_000,
+            lookup_loss_per_million: 0,
             crash_every_seconds: 0,
         }
     }

@@ -1,6 +1,6 @@
 //! The page's options of a run and the world's.
 
-use sim::{Crashes, Link, Micros, Options, Workload};
+use sim::{Crashes, Link, Lookups, Micros, Options, Workload};
 
 use crate::protocol::RunOptions;
 
@@ -22,6 +22,7 @@ pub(super) fn to_world(choices: &RunOptions) -> Options {
             duplication_per_mille: choices.duplication_per_million / 1_000,
             ..default.link
         },
+        lookups: Lookups { loss_per_mille: choices.lookup_loss_per_million / 1_000, ..default.lookups },
         crashes: Crashes {
             every_micros: u64::from(choices.crash_every_seconds) * 1_000_000,
             ..default.crashes
@@ -55,6 +56,7 @@ pub(super) fn from_world(options: &Options) -> RunOptions {
         bad_per_million: options.bad_commands_per_mille * 1_000,
         loss_per_million: options.link.loss_per_mille * 1_000,
         duplication_per_million: options.link.duplication_per_mille * 1_000,
+        lookup_loss_per_million: options.lookups.loss_per_mille * 1_000,
         crash_every_seconds: u32::try_from(options.crashes.every_micros / 1_000_000).unwrap_or(u32::MAX),
     }
 }
@@ -65,7 +67,12 @@ mod tests {
 
     #[test]
     fn the_page_s_choices_survive() {
-        let choices = RunOptions { seed: u64::MAX, crash_every_seconds: 9, ..RunOptions::default() };
+        let choices = RunOptions {
+            seed: u64::MAX,
+            crash_every_seconds: 9,
+            lookup_loss_per_million: 3_000,
+            ..RunOptions::default()
+        };
         let options = to_world(&choices);
         assert_eq!(options.validate(), Ok(()));
         assert_eq!(from_world(&options), choices);

@@ -193,6 +193,17 @@ fn what_is_sealed_but_cannot_be_is_refused_by_record_and_byte() {
 }
 
 #[test]
+fn a_lone_later_segment_is_refused() {
+    let mut log = some_log();
+    let mut encoder = journal::Encoder::resume(super::recover(&log).tail.expect("a log"));
+    let first = log.len();
+    encoder.next_segment(&mut log);
+    let mut recovery = Recovery::new(0);
+    let error = recovery.push(&log[first..], |_| ()).expect_err("a segment without those before it");
+    expect!["record 7 at byte 0 cannot be read: it begins in the middle of a log, at record 7; the segments before it are needed too"].assert_eq(&error.to_string());
+}
+
+#[test]
 fn a_replay_stops_where_it_is_told() {
     let log = some_log();
     let mut replay = Replay::new(0);

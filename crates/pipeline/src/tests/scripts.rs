@@ -3,6 +3,7 @@
 use super::{Rig, check, recover, small};
 use crate::Config;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use expect_test::expect;
 
 #[test]
@@ -574,4 +575,24 @@ fn limits_that_cannot_work_are_refused_by_name() {
             "pipeline configuration: recent_ids_max must be at least 17408 (stage_commands_max + append_records_max * (appends_in_flight_max + 1)), because an id must be remembered until a look-up can find it",
         )
     "#]].assert_debug_eq(&text(Config { recent_ids_max: 10, ..Config::default() }));
+}
+
+#[test]
+fn a_subscriber_of_the_event_topic_gets_the_durable_log_and_nothing_more() {
+    let mut rig = Rig::new(Config::default());
+    let subscriber = rig.pipeline.events_mut().subscribe(broker::Start::Earliest).expect("room for one");
+    for line in ["open alice 100", "settle", "deposit d1 alice 5", "lookups"] {
+        rig.run(line);
+    }
+    let mut log = Vec::new();
+    let mut read = |rig: &mut Rig| {
+        let mut messages = Vec::new();
+        let polled = rig.pipeline.events_mut().poll(subscriber, 10, &mut messages);
+        assert_eq!(polled, Ok(broker::Polled::Gapless));
+        log.extend(messages.into_iter().flat_map(|(_, message)| message.body));
+        log.clone()
+    };
+    assert_eq!(read(&mut rig), rig.durable);
+    rig.run("durable");
+    assert_eq!(read(&mut rig), rig.durable);
 }

@@ -10,11 +10,12 @@ use time::Timestamp;
 
 use super::{Cut, FileJournal, FilesError};
 
-/// Appends on their way at most, by [`Driver::config`]: the disk has its next one when it is done with the last.
-const APPENDS_IN_FLIGHT_MAX: u32 = 2;
+/// Appends on their way at most, by [`Driver::config`]. Those that wait for the disk share its next sync.
+const APPENDS_IN_FLIGHT_MAX: u32 = 8;
 
 /// A pipeline with a durable log. The pipeline works on the thread that calls, and a thread of its own writes and syncs
-/// one append while the next is executed.
+/// while the next appends are executed. What waits for the disk is written and synced at once, so a slow disk gets
+/// larger writes.
 ///
 /// It waits for nothing but in [`Driver::wait`] and [`Driver::close`], and it drops no reply.
 pub struct Driver {
@@ -38,17 +39,24 @@ pub struct DriverOpened {
 }
 
 impl Driver {
+    /// Batches of `append_records_max` commands that a driver with [`Driver::config`] has room for: those on their way to
+    /// the disk, one being gathered and one behind it.
+    pub const BATCHES_MAX: u32 = APPENDS_IN_FLIGHT_MAX + 2;
+
     /// The limits for feeding a pipeline as fast as it goes, with at most `append_records_max` records in an append.
-    /// What is not about that is the default. `hash_seed` keys the tables in memory.
+    /// It remembers no more ids than it must, because look-ups are answered from memory here and a small table stays in the
+    /// processor's cache. What is not about that is the default. `hash_seed` keys the tables in memory.
     #[must_use]
     pub fn config(append_records_max: u32, hash_seed: u64) -> Config {
         let defaults = Config::default();
-        let recent_ids_min = append_records_max.saturating_mul(APPENDS_IN_FLIGHT_MAX + 2);
+        let recent_ids_max = append_records_max.saturating_mul(APPENDS_IN_FLIGHT_MAX + 2);
+        let commands_min = append_records_max.saturating_mul(Driver::BATCHES_MAX);
         Config {
+            commands_max: commands_min.max(defaults.commands_max),
             stage_commands_max: append_records_max,
             append_records_max,
             appends_in_flight_max: APPENDS_IN_FLIGHT_MAX,
-            recent_ids_max: recent_ids_min.max(defaults.recent_ids_max),
+            recent_ids_max,
             hash_seed,
             ..defaults
         }
@@ -145,9 +153,9 @@ impl Driver {
         Ok((self.pipeline, self.replies))
     }
 
-    fn appended(&mut self, done: Result<u64, FilesError>) -> Result<(), FilesError> {
-        self.appends_pending -= 1;
-        match done {
+    fn appended(&mut self, done: Done) -> Result<(), FilesError> {
+        self.appends_pending -= done.appends;
+        match done.durable_before {
             Ok(before) => {
                 self.input(Input::Appended { before });
                 Ok(())
@@ -200,12 +208,19 @@ impl Driver {
     }
 }
 
-/// The thread that owns the journal. One append after the other, each with its own sync.
+/// The thread that owns the journal.
 struct Writer {
     appends: Option<Sender<Append>>,
-    /// For each append what is durable after it.
-    done: Receiver<Result<u64, FilesError>>,
+    done: Receiver<Done>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What one sync came to.
+struct Done {
+    /// How many appends it covers.
+    appends: u32,
+    /// Every record with a smaller sequence is durable.
+    durable_before: Result<u64, FilesError>,
 }
 
 impl Writer {
@@ -214,9 +229,18 @@ impl Writer {
         let (appends, to_write) = channel::<Append>();
         let (report, done) = channel();
         let thread = std::thread::spawn(move || {
-            for append in to_write {
-                let written = journal.append(&append.bytes).map(|()| append.next_sequence);
-                if report.send(written).is_err() {
+            let mut bytes = Vec::new();
+            while let Ok(first) = to_write.recv() {
+                let (mut appends, mut before) = (1, first.next_sequence);
+                bytes.clear();
+                bytes.extend_from_slice(&first.bytes);
+                for next in to_write.try_iter() {
+                    appends += 1;
+                    before = next.next_sequence;
+                    bytes.extend_from_slice(&next.bytes);
+                }
+                let durable_before = journal.append(&bytes).map(|()| before);
+                if report.send(Done { appends, durable_before }).is_err() {
                     return;
                 }
             }

@@ -52,12 +52,9 @@ fn ten_transfers_of_20_from_an_account_with_100() {
     assert_eq!(answers[7..], ["insufficient_funds First"; 5]);
     let alice = world.ledger().find(&"alice".parse().unwrap()).unwrap();
     assert_eq!(world.ledger().account(alice).posted, 0);
-    let mut ring = EventRing::default();
-    ring.follow(&world);
-    let named = |name| ring.events().filter(|recorded| recorded.event.name() == name).count();
-    let from_alice = |event: &ledger::Event| matches!(event, ledger::Event::MoneyDeducted { account, .. } if *account == alice);
-    assert_eq!(ring.events().filter(|recorded| from_alice(&recorded.event)).count(), 5);
-    assert_eq!(named("TransactionFailed"), 5);
+    let entries = world.projections().entries_of(alice, None, 100);
+    assert_eq!(entries.iter().filter(|entry| entry.amount < 0).count(), 5);
+    assert_eq!(world.projections().counts.transfers_failed(), 5);
     assert_eq!((world.sequence(), world.finish()), (12, Ok(())));
     assert!(world.report().is_fine(), "{}", world.report());
 }
