@@ -369,3 +369,26 @@ fn the_largest_balance_is_shown_exactly() {
     let balances = browser.test_id("balances").text();
     assert!(balances.contains("92,233,720,368,547,758.07"), "{balances}");
 }
+
+#[test]
+fn a_full_disk_stops_the_run_and_loses_nothing() {
+    let site = Site::start();
+    let browser = open(&site);
+    run_to(&browser, 1_100);
+    let origin = site.url().trim_end_matches('/');
+    browser.cdp(
+        "Storage.overrideQuotaForOrigin",
+        &serde_json::json!({ "origin": origin, "quotaSize": 1_500_000 }),
+    );
+    browser.test_id("speed").select("max");
+    browser.test_id("run").click();
+    browser.wait_until("it says that there is no room", PATIENCE, |browser| {
+        browser.css("body").text().contains("No room left")
+    });
+    browser.cdp("Storage.overrideQuotaForOrigin", &serde_json::json!({ "origin": origin }));
+    browser.reload();
+    wait_for_worker(&browser);
+    browser.wait_until("the log is back", PATIENCE, |browser| sequence(browser) >= 1_100);
+    let before = shown(&browser);
+    assert_replays_to(&export(&browser, "export-binary", "events.wlog"), &before);
+}

@@ -119,12 +119,10 @@ fn use_link(state: &UseReducerHandle<State>) -> Callback<Request> {
         }
     }
     {
-        let (ask, dispatcher) = (ask.clone(), state.dispatcher());
+        let dispatcher = state.dispatcher();
         use_effect_with((), move |()| {
             spawn_local(async move {
-                let answer = ask_to_persist().await;
-                dispatcher.dispatch(Action::Persist(answer));
-                ask.emit(Request::PersistAnswer { answer });
+                dispatcher.dispatch(Action::Persist(ask_to_persist().await));
             });
         });
     }

@@ -6,8 +6,6 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlSelectElement, ResizeObserver, Window};
 use yew::prelude::*;
 
-use crate::protocol::PersistAnswer;
-
 /// Runs `function` once, just before the browser paints.
 pub(super) fn before_paint(function: &Function) {
     if let Some(window) = web_sys::window() {
@@ -21,6 +19,17 @@ pub(super) fn wants_reduced_motion() -> bool {
     web_sys::window()
         .and_then(|window| window.match_media("(prefers-reduced-motion: reduce)").ok().flatten())
         .is_some_and(|query| query.matches())
+}
+
+/// What the browser said when it was asked not to throw the log away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PersistAnswer {
+    /// It keeps the log until the user deletes it.
+    Granted,
+    /// It may evict the log when the disk is full.
+    Refused,
+    /// It cannot be asked here: no secure context, or no such function.
+    Unavailable,
 }
 
 /// Asks the browser to keep this origin's data.

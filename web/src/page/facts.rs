@@ -2,10 +2,11 @@
 
 use yew::prelude::*;
 
+use super::dom::PersistAnswer;
 use super::format::{bytes, date_time, factor, in_groups, origin_tag, short};
 use super::state::{Part, State};
 use crate::amount::{self, grouped};
-use crate::protocol::{AssetTotal, LogView, Origin, PersistAnswer, RunState, Status};
+use crate::protocol::{AssetTotal, LogView, Origin, RunState, Status};
 
 #[derive(Properties, PartialEq)]
 pub(super) struct FactsProps {

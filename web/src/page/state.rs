@@ -8,11 +8,12 @@ use std::rc::Rc;
 
 use yew::{AttrValue, Reducible};
 
+use super::dom::PersistAnswer;
 use super::notices::{self, Notice};
 use crate::protocol::{
     AssetTotal, BalancesWindow, ChartView, CountsView, CsvNotice, DeadLetterRow, EntriesWindow, EventsWindow,
-    Frame, InvariantView, LogForm, LogView, MeasuredView, PauseReason, PersistAnswer, QueueView, Response,
-    RunOptions, RunState, RunView, StageView, Status, TransferAnswer,
+    Frame, InvariantView, LogForm, LogView, MeasuredView, PauseReason, QueueView, Response, RunOptions,
+    RunState, RunView, StageView, Status, TransferAnswer,
 };
 
 /// A shared part of the state. Equal means the same allocation: a new part is a change, whatever it holds.

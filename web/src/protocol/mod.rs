@@ -139,11 +139,6 @@ pub enum Request {
         /// Either form; the worker tells them apart by their first bytes.
         file: FileHandle,
     },
-    /// What `navigator.storage.persist()` said on the page, where alone it exists.
-    PersistAnswer {
-        /// The browser's answer.
-        answer: PersistAnswer,
-    },
     /// The last frame has been drawn: the worker may send the next one.
     FrameShown,
 }
@@ -384,17 +379,6 @@ pub enum LogForm {
     Binary,
     /// One line of JSON an event.
     JsonLines,
-}
-
-/// What the browser said when it was asked not to throw the log away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PersistAnswer {
-    /// It keeps the log until the user deletes it.
-    Granted,
-    /// It may evict the log when the disk is full.
-    Refused,
-    /// It cannot be asked here: no secure context, or no such function.
-    Unavailable,
 }
 
 /// What became of a transfer made by hand.

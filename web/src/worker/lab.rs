@@ -223,8 +223,7 @@ impl Lab {
             | Request::Reset { .. }
             | Request::LoadCsv { .. }
             | Request::Export { .. }
-            | Request::Import { .. }
-            | Request::PersistAnswer { .. } => {}
+            | Request::Import { .. } => {}
         }
     }
 

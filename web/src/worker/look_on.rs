@@ -138,7 +138,7 @@ fn handle(shell: &Shell, request: Request, frames: &mut Frames, views: &mut View
             views.entries = account.map(|account| (account, before));
         }
         Request::ViewDeadLetters { rows } => views.dead_letters = rows,
-        Request::SetSpeed(_) | Request::Start { .. } | Request::PersistAnswer { .. } => {}
+        Request::SetSpeed(_) | Request::Start { .. } => {}
         Request::Run
         | Request::Pause
         | Request::Step { .. }
