@@ -62,12 +62,16 @@ fn pause(browser: &Browser) {
     wait_saved(browser);
 }
 
+/// Everything is stored, and what is shown does not change any more.
 fn wait_saved(browser: &Browser) {
-    browser.wait_until("it is saved", PATIENCE, |browser| {
-        browser.test_id("storage-status").text().contains("Saved")
+    let (mut last, mut equal) = (None, 0);
+    browser.wait_until("it is saved and stands still", PATIENCE, |browser| {
+        let now = (shown(browser), step_number(browser), browser.test_id("storage-status").text());
+        equal = if last.as_ref() == Some(&now) { equal + 1 } else { 0 };
+        let is_saved = now.2.contains("Saved");
+        last = Some(now);
+        is_saved && equal >= 4
     });
-    // What is shown comes with frames; two equal looks with a frame between them are the end of it.
-    browser.execute_async("await new Promise(done => setTimeout(done, 400))", &[]);
 }
 
 fn transfer(browser: &Browser, from: &str, to: &str, amount: &str, id: &str) -> String {

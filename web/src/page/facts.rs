@@ -5,7 +5,7 @@ use yew::prelude::*;
 use super::dom::PersistAnswer;
 use super::format::{bytes, date_time, factor, in_groups, origin_tag, short};
 use super::state::{Part, State};
-use crate::amount::{self, grouped};
+use crate::amount;
 use crate::protocol::{AssetTotal, LogView, Origin, RunState, Status};
 
 #[derive(Properties, PartialEq)]
@@ -109,7 +109,15 @@ fn balances_total(props: &FactsProps) -> Html {
 }
 
 fn storage(props: &FactsProps) -> Html {
-    let (mark, word) = word(&props.status, props.sequence);
+    let (mark, word) = match word(&props.status, props.sequence) {
+        // While it runs the last steps are always on their way; when it stands still they arrive.
+        ("good", _)
+            if !props.running && props.log.as_ref().is_some_and(|log| log.saved_step < props.step) =>
+        {
+            ("busy", "Saving")
+        }
+        other => other,
+    };
     let log = props.log.as_ref().map_or_else(String::new, |log| {
         format!("{} of {}, two copies", bytes(log.bytes), bytes(log.bytes_max))
     });
@@ -119,16 +127,12 @@ fn storage(props: &FactsProps) -> Html {
         Some(PersistAnswer::Refused) => "Browser may evict it when full",
         Some(PersistAnswer::Unavailable) => "Browser cannot promise to keep it",
     };
-    let unsaved = props.log.as_ref().map_or(0, |log| props.sequence.saturating_sub(log.durable_before));
     html! {
         <div class="fact storage">
             <dt>{ "Storage" }{ origin_tag(Origin::Measured) }</dt>
             <dd data-testid="storage-status">
                 <span class={classes!("big", mark)}>{ word }</span>
-                <span class="small">
-                    { log }
-                    if unsaved > 0 { { format!(" · {} not yet saved", grouped(unsaved)) } }
-                </span>
+                <span class="small">{ log }</span>
                 <span class="small">{ persist }</span>
             </dd>
         </div>

@@ -434,8 +434,8 @@ pub struct LogView {
     pub bytes: u64,
     /// The run pauses by itself at so many bytes.
     pub bytes_max: u64,
-    /// Every record with a smaller sequence is in both copies.
-    pub durable_before: u64,
+    /// The step that a reload brings back. Every record that is shown is in both copies all the same.
+    pub saved_step: u64,
     /// Segments in the database.
     pub segments: u64,
     /// What the browser says all of this origin's data takes, in bytes, if it says so.

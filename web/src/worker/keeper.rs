@@ -106,6 +106,11 @@ impl Keeper {
         self.saved.point.log_len
     }
 
+    /// The step of the run that is in both copies.
+    pub(super) fn saved_step(&self) -> u64 {
+        self.saved.step
+    }
+
     /// Half of the last commits took at most so long, and the longest of them; microseconds.
     pub(super) fn durations_micros(&self) -> (u64, u64) {
         let mut sorted: Vec<u64> = self.durations_micros.iter().copied().collect();

@@ -451,7 +451,7 @@ impl Lab {
         let log = LogView {
             bytes,
             bytes_max: world.options().log_bytes_max,
-            durable_before: world.sequence(),
+            saved_step: self.keeper.saved_step(),
             segments: self.keeper.saved_bytes().div_ceil(crate::storage::BLOCK_BYTES),
             usage_bytes: self.usage_bytes,
         };

@@ -164,7 +164,7 @@ fn frame(read: &mut Read, views: &Views) -> Frame {
     let log = LogView {
         bytes: read.position,
         bytes_max: 0,
-        durable_before: projections.checkpoint(),
+        saved_step: 0,
         segments: read.position.div_ceil(crate::storage::BLOCK_BYTES),
         usage_bytes: None,
     };
