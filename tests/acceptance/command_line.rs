@@ -188,3 +188,39 @@ fn a_seed_makes_one_digest_and_its_log_replays_to_it() {
     let broken = walletlab(&planted).exits(1).json();
     assert!(broken["broken"].as_array().is_some_and(|broken| !broken.is_empty()), "{broken}");
 }
+
+#[test]
+fn amounts_in_another_scale_or_asset_than_the_log_s_are_refused() {
+    let files = Files::new();
+    let data = with_log(&files);
+    let transfers = files.text("transfers.csv");
+    let before = walletlab(&["replay", &data, "--json"]).exits(0).stdout;
+    let run = walletlab(&["run", "--transfers", &transfers, "--data", &data, "--scale", "4"]).exits(2);
+    assert!(run.stderr.contains("counts USD with 2 decimal places; give --scale 2"), "{}", run.stderr);
+    let run = walletlab(&["run", "--transfers", &transfers, "--data", &data, "--asset", "EUR"]).exits(2);
+    assert!(run.stderr.contains("has no account in EUR"), "{}", run.stderr);
+    assert_eq!(walletlab(&["replay", &data, "--json"]).exits(0).stdout, before);
+}
+
+#[test]
+fn a_column_that_stands_twice_is_refused() {
+    let files = Files::new();
+    let accounts = files.write("accounts.csv", "account,opening_balance,opening_balance\na,1.00,2.00\n");
+    let run = walletlab(&["run", "--accounts", &accounts, "--data", &files.text("data")]).exits(1);
+    assert!(run.stderr.contains("two columns are named \"opening_balance\""), "{}", run.stderr);
+}
+
+#[test]
+fn a_simulated_log_overwrites_nothing() {
+    let files = Files::new();
+    let there = files.write("events.wlog", "mine");
+    let sim = walletlab(&["sim", "--seed", "1", "--events", "100", "--log", &there]).exits(2);
+    assert!(sim.stderr.contains("is not overwritten"), "{}", sim.stderr);
+    assert_eq!(fs::read_to_string(&there).expect("still there"), "mine");
+}
+
+#[test]
+fn a_world_without_a_way_on_ends_with_a_finding() {
+    let sim = walletlab(&["sim", "--seed", "1", "--events", "500", "--link-loss-per-mille", "1000"]).exits(1);
+    assert!(sim.stderr.contains("no record became durable"), "{}", sim.stderr);
+}

@@ -376,6 +376,10 @@ impl Table {
         let names: Result<Vec<&str>, String> = (0..header.len()).map(|column| header.text(column)).collect();
         let names = names.map_err(|what| error(Some(line), what))?;
         let find = |column: &String| {
+            if names.iter().filter(|name| name.trim() == column).count() > 1 {
+                let what = format!("two columns are named \"{column}\"; rename the one that is not meant");
+                return Err(error(Some(line), what));
+            }
             let place = names.iter().position(|name| name.trim() == column);
             place.ok_or_else(|| {
                 let there = names.join(", ");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ledger::{Command, CommandKind, Reason, TransactionResult};
+use ledger::{Command, CommandKind, Ledger, Reason, TransactionResult};
 use pipeline::{Answer, Pipeline, Replayed, Reply, Request};
 use serde::Serialize;
 use server::files::{Driver, DriverOpened, FilesError};
@@ -112,6 +112,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(cut) = cut {
         eprintln!("{cut}");
     }
+    check_scale(args, driver.pipeline().ledger())?;
     let mut run = Run::new(args, &feed, driver);
     run.report_durable()?;
     let ended = run.feed(&interrupt);
@@ -138,6 +139,28 @@ pub(crate) fn run(args: &Args) -> Outcome {
     problems.iter().chain(&broken).for_each(|problem| eprintln!("{problem}"));
     let is_fine = problems.is_empty() && broken.is_empty() && !was_cut_short;
     Ok(if is_fine { Verdict::Fine } else { Verdict::Finding })
+}
+
+/// The amounts of the files mean what they mean in the log: the asset's decimal places there are those given here.
+fn check_scale(args: &Args, ledger: &Ledger) -> Result<(), Failure> {
+    let dir = args.data.display();
+    let (asset, scale) = (&args.asset, args.scale);
+    for account in ledger.accounts() {
+        if account.asset.as_str() == asset && account.scale != scale {
+            let stored = account.scale;
+            return Err(Failure::Usage(format!(
+                "--scale {scale}: the log in {dir} counts {asset} with {stored} decimal places; give --scale {stored}"
+            )));
+        }
+    }
+    let has_others =
+        ledger.accounts_count() > 0 && ledger.accounts().all(|account| account.asset.as_str() != asset);
+    if has_others && args.accounts.is_none() {
+        return Err(Failure::Usage(format!(
+            "--asset {asset}: the log in {dir} has no account in {asset}; give the asset of its accounts with --asset"
+        )));
+    }
+    Ok(())
 }
 
 /// Reads and checks both files.

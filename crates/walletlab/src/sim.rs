@@ -1,15 +1,18 @@
 //! `walletlab sim`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use sim::{Fault, FaultKind, FaultTime, Micros, Options, Report, Safeguard, Stop, Workload, World};
+use sim::{Fault, FaultKind, FaultTime, Micros, Options, Report, Safeguard, Stop, Until, Workload, World};
 
 use crate::outcome::{Failure, Outcome, Verdict, print, print_json};
 
 /// Durable events after which a run ends, unless told otherwise.
 const EVENTS_DEFAULT: u64 = 100_000;
+/// A world that makes so many steps without a durable record does not go on.
+const STEPS_WITHOUT_RECORD_MAX: u64 = 1_000_000;
 /// How long a crashed pipeline is down, unless told otherwise.
 const DOWN_MICROS_DEFAULT: u64 = 50_000;
 
@@ -25,7 +28,7 @@ Examples:
   walletlab sim --seed 7 --events 1000000 --json
   walletlab sim --seed 7 --crash-every-micros 300000 --link-loss-per-mille 20
   walletlab sim --seed 7 --fault crash@step:400 --fault fail-append@micros:90000
-  walletlab sim --seed 7 --safeguard-off fencing --crash-every-micros 300000
+  walletlab sim --seed 7 --events 20000 --safeguard-off fencing --crash-every-micros 30000
   walletlab sim --seed 7 --log events.wlog && walletlab replay events.wlog
 
 With --json: {seed, options, sequence, events, digest, ..., invariants: [{name, checks, failures}], broken, last_steps}
@@ -83,7 +86,7 @@ pub(crate) struct Args {
     /// Switch a safeguard of the surroundings off, so that a checker has something to find; repeatable
     #[arg(long, value_name = "NAME", value_parser = safeguard, help_heading = "Faults")]
     safeguard_off: Vec<Safeguard>,
-    /// Write the log, in the binary form
+    /// Write the log, in the binary form, to a file that is not there yet
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// Print JSON
@@ -94,11 +97,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let options = options(args)?;
     let mut world = World::new(options).map_err(|error| Failure::Usage(error.to_string()))?;
-    let stopped = world.finish();
-    if let Some(path) = &args.log {
+    // Made before the run, so that a file that is there is neither lost nor found out about too late.
+    let log = args.log.as_ref().map(|path| new_file(path)).transpose()?;
+    let stopped = run_to_end(&mut world);
+    if let (Some(mut file), Some(path)) = (log, &args.log) {
         let mut bytes = Vec::new();
         world.read_log(0, &mut bytes);
-        let written = fs::write(path, bytes);
+        let written = file.write_all(&bytes);
         written.map_err(|error| Failure::Usage(format!("{}: cannot write it: {error}", path.display())))?;
     }
     let report: Report = world.report();
@@ -107,13 +112,40 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else {
         print(&report)?;
     }
-    if let Err(stop) = &stopped {
+    if let Some(stop) = &stopped {
         eprintln!("the world did not come to its end: {}", why(stop));
     }
     for invariant in report.unchecked() {
         eprintln!("invariant {invariant} was never checked: let the run be longer (--events)");
     }
-    Ok(if stopped.is_ok() && report.is_fine() { Verdict::Fine } else { Verdict::Finding })
+    Ok(if stopped.is_none() && report.is_fine() { Verdict::Fine } else { Verdict::Finding })
+}
+
+/// A file that was not there before.
+fn new_file(path: &Path) -> Result<File, Failure> {
+    File::create_new(path).map_err(|error| {
+        Failure::Usage(match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                format!("{}: it is there already and is not overwritten; give another name", path.display())
+            }
+            _ => format!("{}: cannot make it: {error}", path.display()),
+        })
+    })
+}
+
+/// Runs until the world has nothing left to do; otherwise says what stopped it.
+fn run_to_end(world: &mut World) -> Option<Stop> {
+    let until = Until { steps: STEPS_WITHOUT_RECORD_MAX, ..Until::default() };
+    while world.options().events_max > 0 {
+        let before = world.sequence();
+        match world.run(&until) {
+            Stop::Idle => break,
+            Stop::FeedEnded(_) => {}
+            Stop::Steps if world.sequence() > before => {}
+            stop => return Some(stop),
+        }
+    }
+    world.finish().err()
 }
 
 fn options(args: &Args) -> Result<Options, Failure> {
@@ -203,12 +235,10 @@ fn why(stop: &Stop) -> String {
     match stop {
         Stop::Broken => "an invariant broke".into(),
         Stop::LogFull { log_len } => format!("its log is full, with {log_len} bytes"),
-        Stop::Steps
-        | Stop::Time
-        | Stop::Sequence
-        | Stop::Idle
-        | Stop::AwaitCommit(_)
-        | Stop::FeedEnded(_) => {
+        Stop::Steps => format!(
+            "no record became durable in {STEPS_WITHOUT_RECORD_MAX} steps; make its faults rarer or shorter"
+        ),
+        Stop::Time | Stop::Sequence | Stop::Idle | Stop::AwaitCommit(_) | Stop::FeedEnded(_) => {
             format!("{stop:?}")
         }
     }
