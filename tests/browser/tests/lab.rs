@@ -349,7 +349,7 @@ fn a_command_that_cannot_be_worked_on_is_a_dead_letter_and_can_be_redriven() {
     pause(&browser);
     let dead = || browser.test_id("dead-letters").text();
     let before = dead();
-    // A click is lost if the page draws the button anew between its two halves, so it is made again while nothing happens.
+    // One click was once without effect on a busy machine, and it is not known why; it is made again while nothing happens.
     let mut looks = 0;
     browser.wait_until("the dead letters are others or none", PATIENCE, |browser| {
         if !browser.test_id("dead-letters").exists() || dead() != before {
