@@ -117,9 +117,17 @@ fn dead_letters(props: &QueuesProps) -> Html {
     let queues = props.queues.iter().filter(|queue| queue.dead_letters > 0).map(|queue| {
         let request = Request::Redrive { queue: queue.name.clone(), count_max: REDRIVE_MAX };
         let onclick = props.ask.reform(move |_: MouseEvent| request.clone());
+        let is_full = queue.depth >= queue.depth_max;
         html! {
-            <button type="button" key={queue.name.clone()} data-testid={format!("redrive-{}", queue.name)}
-                disabled={!props.can_act} {onclick}>{ format!("Redrive up to {REDRIVE_MAX} of “{}”", queue.name) }</button>
+            <>
+                <button type="button" data-testid={format!("redrive-{}", queue.name)} disabled={!props.can_act || is_full}
+                    {onclick}>{ format!("Redrive up to {REDRIVE_MAX} of “{}”", queue.name) }</button>
+                if is_full {
+                    <p class="hint" data-testid={format!("redrive-full-{}", queue.name)}>
+                        { format!("“{}” is full: there is no room for what would be redriven.", queue.name) }
+                    </p>
+                }
+            </>
         }
     });
     html! {
