@@ -3,13 +3,25 @@
 //! - [`refusals`], [`reproducible`], [`idempotent`], [`real_input`]: what comes of commands.
 //! - [`cuts`], [`flips`], [`kills`]: what comes of a log that ends early, changes, or loses its writer.
 //! - [`command_line`]: exit codes, and what errors name.
+//! - [`http_idempotent`], [`http_kills`], [`http_linearizable`]: what clients of the server are told, and that it is true.
+//! - [`http_hostile`], [`http_slow`]: what comes of clients that mean no good, or do nothing. [`http_events`]: the log as
+//!   a stream. [`http_client`] and [`http_history`] are their client and their checker.
 
 mod command_line;
 mod cuts;
 mod flips;
 mod harness;
+mod http_client;
+mod http_events;
+mod http_history;
+mod http_hostile;
+mod http_idempotent;
+mod http_kills;
+mod http_linearizable;
+mod http_slow;
 mod idempotent;
 mod kills;
 mod real_input;
 mod refusals;
 mod reproducible;
+mod serve_cli;

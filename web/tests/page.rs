@@ -6,8 +6,9 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 use web::protocol::{
     AssetTotal, BalanceRow, BalancesWindow, CsvMapping, CsvNotice, EventFilter, EventKind, FileHandle,
-    Follow, Frame, InvariantView, LogForm, PROTOCOL, Replayed, Request, Response, RunOptions, RunState,
-    RunView, Speed, Status, TransferAnswer, from_js, to_js,
+    Follow, Frame, HandAnswer, HandBody, HandCommand, InvariantView, LiveRequest, LogForm, PROTOCOL,
+    Replayed, Request, Response, RunOptions, RunState, RunView, Source, Speed, Status, TransferAnswer,
+    from_js, to_js,
 };
 
 wasm_bindgen_test_configure!(run_in_browser);
@@ -42,7 +43,19 @@ fn the_greatest_amount_crosses_exactly() {
 fn requests_cross_unchanged() {
     let options = RunOptions { seed: u64::MAX, opening_balance: i64::MAX, ..RunOptions::default() };
     for request in [
-        Request::Start { protocol: PROTOCOL, frames_per_second_max: 60, options: options.clone() },
+        Request::Start {
+            protocol: PROTOCOL,
+            frames_per_second_max: 60,
+            options: options.clone(),
+            source: Source::Server,
+        },
+        Request::SetSource(Source::Browser),
+        Request::Live(LiveRequest::Token(Some("a token".into()))),
+        Request::Live(LiveRequest::Send(HandCommand {
+            request: 1,
+            transaction_id: "01941f29-7c00-7000-8000-000000000001".into(),
+            body: HandBody::Deposit { account: "alice".into(), amount: i64::MAX, asset: "USD".into() },
+        })),
         Request::Run,
         Request::SetSpeed(Speed::Max),
         Request::Reset { options },
@@ -77,6 +90,7 @@ fn responses_cross_unchanged() {
                 replayed: Replayed::Again,
             },
         },
+        Response::HandAnswer { request: 1, answer: HandAnswer::Busy { retry_after_seconds: u32::MAX } },
         Response::Csv(CsvNotice::Error {
             file: "transfers.csv".into(),
             line: 7,

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use blake3::Hasher;
 use time::Timestamp;
 
+use crate::border::SealBorder;
 use crate::damage::{DamageKind, HeaderDamage};
 use crate::format::{HEADER_BYTES, Header, RecordMeta, SEAL_BYTES, Seal, SealFrame, seal_hashed_bytes};
 
@@ -97,6 +98,38 @@ impl Chain {
             sealed_bytes: 0,
             hasher,
         }
+    }
+
+    /// Behind a seal that somebody vouches for; nothing of the log before it is needed.
+    pub(crate) fn at_border(border: &SealBorder) -> Chain {
+        let SealBorder { header, next_sequence, durable_before, generation, recorded_at, seal, bytes } =
+            *border;
+        let mut hasher = Hasher::new();
+        hasher.update(&seal.0);
+        Chain {
+            header,
+            next_sequence,
+            sealed_before: next_sequence,
+            durable_before,
+            generation,
+            recorded_at,
+            seal,
+            position: bytes,
+            sealed_bytes: bytes,
+            hasher,
+        }
+    }
+
+    pub(crate) fn border(&self) -> Option<SealBorder> {
+        self.is_sealed().then_some(SealBorder {
+            header: self.header,
+            next_sequence: self.next_sequence,
+            durable_before: self.durable_before,
+            generation: self.generation,
+            recorded_at: self.recorded_at,
+            seal: self.seal,
+            bytes: self.position,
+        })
     }
 
     pub(crate) fn is_sealed(&self) -> bool {

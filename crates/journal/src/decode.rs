@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use time::Timestamp;
 
+use crate::border::SealBorder;
 use crate::chain::{Chain, Tail};
 use crate::damage::{Damage, DamageKind, HeaderDamage};
 use crate::format::{
@@ -56,6 +57,12 @@ impl Decoder {
         Decoder::default()
     }
 
+    /// A decoder that goes on where a log stands: it expects the frame behind the tail, and counts bytes and records
+    /// on from there. The next seal then shows whether the tail belongs to the bytes.
+    pub fn resume(tail: Tail) -> Decoder {
+        Decoder { machine: Machine { chain: Some(tail.0), hashed: 0 }, ..Decoder::default() }
+    }
+
     /// Takes the log's next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         // Moving the rest to the front only when half is done keeps this linear, however it is called.
@@ -98,6 +105,11 @@ impl Decoder {
     /// Where the log can be continued, behind the last item; `None` before the header.
     pub fn tail(&self) -> Option<Tail> {
         self.machine.tail(&self.buffer, self.at)
+    }
+
+    /// The border at which the next frame stands, cheaper than by the tail; `None` if the last item is no seal.
+    pub fn border(&self) -> Option<SealBorder> {
+        self.machine.chain.as_ref().and_then(|chain| chain.border())
     }
 
     /// Byte offset of the next frame in the log.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use time::Timestamp;
 
+use crate::border::SealBorder;
 use crate::chain::{Chain, Tail};
 use crate::format::{
     CRC_BYTES, FRAME_BYTES_MAX, Header, KIND_SEAL, RecordMeta, Seal, SealFrame, checksum, record_fixed_bytes,
@@ -46,6 +47,11 @@ impl Encoder {
         let mut chain = self.chain.clone();
         chain.hash(&self.unhashed);
         Tail(chain)
+    }
+
+    /// The border at which the log stands now, cheaper than by its tail; `None` if its last frame is no seal.
+    pub fn border(&self) -> Option<SealBorder> {
+        self.chain.border()
     }
 
     /// The sequence that the next record takes.
@@ -125,6 +131,18 @@ impl Encoder {
         };
         self.append(&header.to_bytes(), out);
         self.chain.accept_header(header);
+    }
+
+    /// Whether this seal covers no record since the last seal and is not the next of the chain.
+    pub(crate) fn is_known(&mut self, frame: &SealFrame) -> bool {
+        if self.chain.sealed_before != self.chain.next_sequence
+            || frame.next_sequence != self.chain.next_sequence
+        {
+            return false;
+        }
+        self.chain.hash(&self.unhashed);
+        self.unhashed.clear();
+        self.chain.seal_for(frame) != frame.seal
     }
 
     pub(crate) fn chain(&self) -> &Chain {

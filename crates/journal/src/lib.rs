@@ -6,8 +6,11 @@
 //! its own payload codec by the trait [`Content`].
 //!
 //! * Writing: [`Encoder`]. Reading: [`Decoder`] for a stream, [`scan`] for bytes in memory.
-//! * After a [`Damage`], [`TailSearch`] tells a torn tail, which may be cut, from corruption, which may not.
+//! * After a [`Damage`], [`TailSearch`] tells a torn tail, which may be cut, from corruption, which may not; after a bad
+//!   line, [`LineSearch`] does.
 //! * [`ToLines`] and [`FromLines`] convert between the forms, byte-identical there and back.
+//! * A [`SealBorder`] is a place behind a seal as plain values; all of the above go on from one ([`Tail::at_border`],
+//!   [`Decoder::resume`], [`Encoder::resume`], [`FromLines::resume`]) without the log before it.
 //!
 //! Invariants, as absences:
 //!
@@ -23,6 +26,7 @@
 
 extern crate alloc;
 
+mod border;
 mod chain;
 mod content;
 mod damage;
@@ -32,8 +36,10 @@ mod format;
 mod json;
 mod read_lines;
 mod recover;
+mod recover_lines;
 mod write_lines;
 
+pub use border::{BorderError, SealBorder};
 pub use chain::Tail;
 pub use content::{Content, ContentError, EventFields, EventsWriter, FieldsWriter, RecordKind};
 pub use damage::{Damage, DamageKind, HeaderDamage};
@@ -46,6 +52,7 @@ pub use format::{
 pub use json::write_json_string;
 pub use read_lines::{FromLines, LineError, LineErrorKind};
 pub use recover::{Corrupt, Scan, TailSearch, TornTail, Verdict, Vouching, scan};
+pub use recover_lines::{LineSearch, LineVouching, line_is_whole, seal_of_line};
 pub use write_lines::{EVENTS_COUNT_MAX, LINE_BYTES_MAX, ToLines, ToLinesError, ToLinesErrorKind};
 
 #[cfg(test)]

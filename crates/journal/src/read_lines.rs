@@ -37,6 +37,7 @@ pub struct FromLines<C> {
     events: Vec<EventFields>,
     payload: Vec<u8>,
     failed: Option<LineError>,
+    skips_known_seals: bool,
 }
 
 /// Why a text is not a log.
@@ -86,6 +87,7 @@ impl<C: Content> FromLines<C> {
             events: Vec::new(),
             payload: Vec::new(),
             failed: None,
+            skips_known_seals: false,
         }
     }
 
@@ -93,6 +95,20 @@ impl<C: Content> FromLines<C> {
     /// seals of its own. Sequences must be dense from 0 all the same.
     pub fn resealing(content: C, log_id: [u8; 16]) -> FromLines<C> {
         FromLines { reseal_as: Some(log_id), ..FromLines::new(content) }
+    }
+
+    /// A converter that goes on where a log stands, and verifies every seal from there on. Its first line is the one
+    /// behind the tail; lines are counted from it. `content` has seen all records before the tail.
+    pub fn resume(content: C, tail: Tail) -> FromLines<C> {
+        FromLines { encoder: Some(Encoder::resume(tail)), ..FromLines::new(content) }
+    }
+
+    /// For lines that may begin before the tail: a header or seal line that covers no record since the last seal, and is
+    /// not the next of the chain, is taken for one that stands before the tail, and skipped. Nothing is lost by that: if
+    /// it was not, the next seal does not fit.
+    #[must_use]
+    pub fn skipping_known_seals(self) -> FromLines<C> {
+        FromLines { skips_known_seals: true, ..self }
     }
 
     /// Takes the next piece of the text, cut anywhere, and appends the frames whose lines are complete to `out`.
@@ -144,6 +160,26 @@ impl<C: Content> FromLines<C> {
         Ok(encoder.tail())
     }
 
+    /// Where the log stands behind the last item whose lines are complete; `None` before the header.
+    pub fn tail(&self) -> Option<Tail> {
+        self.encoder.as_ref().map(Encoder::tail)
+    }
+
+    /// The header of the segment at hand; `None` before the first.
+    pub fn header(&self) -> Option<&Header> {
+        self.encoder.as_ref().map(|encoder| &encoder.chain().header)
+    }
+
+    /// The sequence that the next record takes.
+    pub fn next_sequence(&self) -> u64 {
+        self.encoder.as_ref().map_or(0, Encoder::next_sequence)
+    }
+
+    /// Whether the last line completed an item: no line is cut and no event of the record is missing.
+    pub fn is_at_border(&self) -> bool {
+        self.record.is_none() && self.partial.is_empty()
+    }
+
     /// The content's state after the records so far.
     pub fn content(&self) -> &C {
         &self.content
@@ -169,7 +205,7 @@ impl<C: Content> FromLines<C> {
         match first {
             "format" => {
                 let header = read_header::<C>(&mut fields)?;
-                self.header(header, out)
+                self.take_header(header, out)
             }
             "seal" => {
                 let frame = read_seal(&mut fields)?;
@@ -180,7 +216,7 @@ impl<C: Content> FromLines<C> {
         }
     }
 
-    fn header(&mut self, mut header: Header, out: &mut Vec<u8>) -> Result<(), LineErrorKind> {
+    fn take_header(&mut self, mut header: Header, out: &mut Vec<u8>) -> Result<(), LineErrorKind> {
         let Some(encoder) = &mut self.encoder else {
             if let Some(log_id) = self.reseal_as {
                 if header.first_sequence > 0 {
@@ -198,6 +234,9 @@ impl<C: Content> FromLines<C> {
             self.encoder = Some(Encoder::start(&header, out));
             return Ok(());
         };
+        if self.skips_known_seals && header == encoder.chain().header {
+            return Ok(());
+        }
         if self.reseal_as.is_some() {
             header.log_id = encoder.chain().header.log_id;
             header.previous_seal = encoder.chain().seal;
@@ -209,6 +248,9 @@ impl<C: Content> FromLines<C> {
 
     fn seal(&mut self, frame: SealFrame, out: &mut Vec<u8>) -> Result<(), LineErrorKind> {
         let encoder = self.encoder.as_mut().ok_or_else(no_header)?;
+        if self.skips_known_seals && encoder.is_known(&frame) {
+            return Ok(());
+        }
         encoder.chain().check_seal(&frame).map_err(LineErrorKind::Rule)?;
         let from_sequence = encoder.chain().sealed_before;
         let expected = encoder.seal(frame.generation, frame.recorded_at, frame.durable_before, out);
@@ -387,10 +429,10 @@ fn read_header_fields(fields: &mut Fields) -> Result<Header, String> {
 }
 
 fn read_seal(fields: &mut Fields) -> Result<SealFrame, LineErrorKind> {
-    read_seal_fields(fields).map_err(LineErrorKind::Line)
+    seal_of_fields(fields).map_err(LineErrorKind::Line)
 }
 
-fn read_seal_fields(fields: &mut Fields) -> Result<SealFrame, String> {
+pub(crate) fn seal_of_fields(fields: &mut Fields) -> Result<SealFrame, String> {
     let frame = SealFrame {
         seal: Seal(take_hex(fields, "seal")?),
         next_sequence: take_integer(fields, "next_sequence")?,

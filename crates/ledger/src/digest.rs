@@ -25,6 +25,11 @@ use crate::{
 pub struct Digest(u128);
 
 impl Digest {
+    /// The digest that [`Digest::as_u128`] gave as a number.
+    pub const fn from_u128(number: u128) -> Digest {
+        Digest(number)
+    }
+
     /// The digest as a number; digests of disjoint parts add up, wrapping.
     pub const fn as_u128(self) -> u128 {
         self.0

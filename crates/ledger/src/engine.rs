@@ -249,6 +249,11 @@ impl Ledger {
         u32::try_from(self.accounts.len()).expect("an AccountIndex counts every account")
     }
 
+    /// Decimal places of an asset; `None` if no account holds it.
+    pub fn scale_of(&self, asset: &Asset) -> Option<u8> {
+        self.assets.iter().find(|row| row.asset == *asset).map(|row| row.scale)
+    }
+
     /// The sum of the balances of all accounts of each asset, in the order in which the assets first came. Each is 0
     /// unless a transfer waits for its second half. Costs O(accounts).
     pub fn sum_by_asset(&self) -> Vec<(Asset, i128)> {
@@ -543,6 +548,25 @@ impl Ledger {
         scale: u8,
         floor: i64,
     ) {
+        let index = self.add_account(new, name, asset, scale, floor);
+        self.digest.add(self.hot(index).hash);
+        // A world account is opened along with another one and is no answer of its own.
+        if new.asset.is_some() {
+            let answer = self.opening_hash(transaction_id, index, 0);
+            self.digest.add(answer);
+            self.opened = Some(Opened { transaction_id, account: index });
+        }
+    }
+
+    /// Adds an account with nothing on it; the digest does not cover it yet.
+    fn add_account(
+        &mut self,
+        new: &NewAccount,
+        name: &AccountName,
+        asset: &Asset,
+        scale: u8,
+        floor: i64,
+    ) -> AccountIndex {
         let index = self.accounts_count();
         let asset_index = new.asset.unwrap_or_else(|| {
             self.assets.push(AssetRow { asset: asset.clone(), scale, world: AccountIndex(index) });
@@ -552,17 +576,31 @@ impl Ledger {
         let hash = account_hash(key, 0, 0);
         self.accounts.push(Account { key, hash, posted: 0, pending: 0, floor, asset: asset_index });
         self.names.push(name.clone());
-        self.digest.add(hash);
         let (seed, names) = (self.hash_seed, &self.names);
         let rehash = |&index: &u32| hash_name(seed, &names[index as usize]);
         self.indices.insert_unique(hash_name(seed, name), index, rehash);
-        // A world account is opened along with another one and is no answer of its own.
-        if new.asset.is_some() {
-            let account = AccountIndex(index);
-            let answer = self.opening_hash(transaction_id, account, 0);
-            self.digest.add(answer);
-            self.opened = Some(Opened { transaction_id, account });
-        }
+        AccountIndex(index)
+    }
+
+    /// Adds an account as it was, under the rules for a new one.
+    pub(crate) fn restore_account(
+        &mut self,
+        name: &AccountName,
+        asset: &Asset,
+        scale: u8,
+        floor: i64,
+        posted: i64,
+    ) -> Result<(), Inconsistent> {
+        let new = self.new_account(name, asset, scale, floor)?;
+        let index = self.add_account(&new, name, asset, scale, floor);
+        let account = &mut self.accounts[index.0 as usize];
+        account.posted = posted;
+        account.hash = account_hash(account.key, posted, account.pending);
+        Ok(())
+    }
+
+    pub(crate) fn set_digest(&mut self, digest: Digest) {
+        self.digest = digest;
     }
 
     /// The answer that a completed transfer is, or what it adds to the opening just before it.

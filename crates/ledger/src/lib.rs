@@ -9,6 +9,7 @@
 //!   what comes from outside comes from `@world/ASSET`.
 //! - No balance below its account's floor, and no refusal with a second reason: [`Reason`] is ordered by precedence.
 //! - No interned index, sequence, time or order of arrival of other transactions in the [`Digest`].
+//! - No state taken on trust that can be checked: [`Ledger::restore`] applies every rule for accounts to a snapshot's.
 //! - No memory of answered ids: the caller knows that an id, or the name of an opening, is new.
 
 #![no_std]
@@ -27,6 +28,7 @@ mod fingerprint;
 mod id;
 mod inconsistent;
 mod names;
+mod restore;
 
 pub use command::{Command, CommandKind, Reason, TransactionResult, UnknownWord};
 pub use digest::Digest;
@@ -36,3 +38,4 @@ pub use fingerprint::Fingerprint;
 pub use id::{TransactionId, TransactionIdError};
 pub use inconsistent::Inconsistent;
 pub use names::{AccountName, AccountNameError, Asset, AssetError, SCALE_MAX};
+pub use restore::Unrestorable;

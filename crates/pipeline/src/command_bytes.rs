@@ -114,7 +114,17 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], Malformed> {
+    /// Where the next field begins.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn rest_bytes(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], Malformed> {
         let taken = self.take(N, expected)?;
         Ok(taken.try_into().expect("take returns the length asked for"))
     }
@@ -129,6 +139,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn u32(&mut self, expected: &'static str) -> Result<u32, Malformed> {
         self.array(expected).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self, expected: &'static str) -> Result<u64, Malformed> {
+        self.array(expected).map(u64::from_le_bytes)
     }
 
     pub(crate) fn i64(&mut self, expected: &'static str) -> Result<i64, Malformed> {

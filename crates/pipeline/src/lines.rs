@@ -9,15 +9,20 @@ use core::str::FromStr;
 
 use journal::{Content, ContentError, EventFields, EventsWriter, RecordKind, RecordMeta};
 use ledger::{AccountIndex, AccountName, CommandKind, Event, Failure, Reason, TransactionId};
+use projection::history::Chunks;
 
 use crate::content::{CONTENT_KIND, RECORD_VERSION, decode_events, encode_events};
 use crate::replay::known_kind;
 
 /// Content kind 1 for [`journal::ToLines`] and [`journal::FromLines`]. It interns account names as they are opened,
-/// so one value serves one log, from its first record on.
+/// so one value serves one log, from its first record on or from where [`LedgerContent::resume`] says.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerContent {
-    names: Vec<AccountName>,
+    /// By account number. There may be more than are open: a log that is read again knows what comes.
+    names: Chunks<AccountName>,
+    /// How many accounts are open at the record that comes.
+    opened: u32,
+    /// The numbers of the first names, as many as it has: all of them from when one is looked for.
     indexes: BTreeMap<AccountName, AccountIndex>,
     events: Vec<Event>,
 }
@@ -65,6 +70,27 @@ impl Content for LedgerContent {
 }
 
 impl LedgerContent {
+    /// The content of a log whose first records were read elsewhere: they opened the first `opened` of these accounts,
+    /// which stand in the order of their numbers. Names beyond those are what the records to come open; an opening of
+    /// another name is refused. Costs O(1).
+    ///
+    /// # Panics
+    /// If there are fewer names than open accounts.
+    pub fn resume(names: Chunks<AccountName>, opened: u32) -> LedgerContent {
+        assert!(opened <= names.len(), "every open account has a name");
+        LedgerContent { names, opened, ..LedgerContent::default() }
+    }
+
+    /// The names of all accounts known, by number. A clone of them costs O(1).
+    pub fn names(&self) -> &Chunks<AccountName> {
+        &self.names
+    }
+
+    /// How many accounts are open behind the records so far.
+    pub fn opened(&self) -> u32 {
+        self.opened
+    }
+
     fn write_event(
         &mut self,
         kind: CommandKind,
@@ -84,9 +110,9 @@ impl LedgerContent {
             }
             Event::MoneyDeducted { transaction_id: _, account, amount }
             | Event::MoneyCredited { transaction_id: _, account, amount } => {
-                let name = usize::try_from(account.0).ok().and_then(|index| self.names.get(index));
+                let name = self.names.at(account.0).filter(|_| account.0 < self.opened);
                 let name = name.ok_or_else(|| {
-                    format!("account number {} is not opened; {} accounts are", account.0, self.names.len())
+                    format!("account number {} is not opened; {} accounts are", account.0, self.opened)
                 })?;
                 fields.text("account", name.as_str()).i64("amount", *amount);
             }
@@ -158,20 +184,42 @@ impl LedgerContent {
         }
     }
 
-    fn account(&self, fields: &mut EventFields) -> Result<AccountIndex, ContentError> {
+    fn account(&mut self, fields: &mut EventFields) -> Result<AccountIndex, ContentError> {
         let name: AccountName = parse(fields, "account")?;
-        let index = self.indexes.get(&name).copied();
+        self.index_names();
+        let index = self.indexes.get(&name).copied().filter(|index| index.0 < self.opened);
         index.ok_or_else(|| fields.error(format!("account `{}` is not opened before", name.as_str())))
     }
 
     fn intern(&mut self, name: AccountName) -> Result<(), alloc::string::String> {
-        let index =
-            u32::try_from(self.names.len()).map_err(|_| format!("more than {} accounts", u32::MAX))?;
-        if self.indexes.insert(name.clone(), AccountIndex(index)).is_some() {
-            return Err(format!("account `{}` is opened twice", name.as_str()));
+        let Some(opened) = self.opened.checked_add(1) else {
+            return Err(format!("more than {} accounts", u32::MAX));
+        };
+        match self.names.at(self.opened) {
+            Some(known) if *known == name => {}
+            Some(known) => {
+                let (number, name, known) = (self.opened, name.as_str(), known.as_str());
+                return Err(format!("account number {number} is `{name}`, but it is known as `{known}`"));
+            }
+            None => {
+                self.index_names();
+                if self.indexes.insert(name.clone(), AccountIndex(self.opened)).is_some() {
+                    return Err(format!("account `{}` is opened twice", name.as_str()));
+                }
+                self.names.push(name);
+            }
         }
-        self.names.push(name);
+        self.opened = opened;
         Ok(())
+    }
+
+    /// Names that were given and not read get their numbers when they are first needed.
+    fn index_names(&mut self) {
+        let indexed = u32::try_from(self.indexes.len()).unwrap_or(u32::MAX);
+        for number in indexed..self.names.len() {
+            let name = self.names.at(number).expect("every number below the length has a name").clone();
+            self.indexes.insert(name, AccountIndex(number));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use broker::{Delivery, Message, MessageId, PushRefused, Queue, QueueConfig, Topic, TopicConfig};
 use bytes::Bytes;
-use journal::{Encoder, RecordMeta};
+use journal::{Encoder, Header, RecordMeta, SealBorder};
 use ledger::{Command, Digest, Event, Ledger, Record, TransactionId, TransactionResult};
 use projection::{Found, Projections};
 use time::{Deadline, Timestamp};
@@ -15,6 +15,8 @@ use crate::recent::RecentIds;
 use crate::replay::Recovered;
 use crate::types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
 use crate::{Config, ConfigError};
+
+mod reads;
 
 /// One wallet pipeline: the single writer of one log.
 ///
@@ -27,6 +29,7 @@ use crate::{Config, ConfigError};
 #[derive(Clone)]
 pub struct Pipeline {
     config: Config,
+    identity: LogIdentity,
     generation: u64,
     state: State,
     ledger: Ledger,
@@ -46,6 +49,8 @@ pub struct Pipeline {
     next_sequence: u64,
     durable_before: u64,
     durable_digest: Digest,
+    /// The seal behind the last durable record; `None` if there is no seal, or records stand behind it.
+    durable_border: Option<SealBorder>,
     recorded_at: Timestamp,
     totals: Totals,
 }
@@ -95,7 +100,9 @@ pub struct Totals {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Running,
-    /// Sealed for good by [`Input::Close`], or stopped by [`Input::AppendFailed`].
+    /// Sealed for good by [`Input::Close`].
+    Closed,
+    /// Stopped by [`Input::AppendFailed`].
     Stopped,
 }
 
@@ -130,6 +137,8 @@ struct Batch {
     sealed: Bytes,
     /// Of the ledger as of the batch's last record.
     digest: Digest,
+    /// Behind the batch's seal.
+    border: Option<SealBorder>,
     first_sequence: u64,
     records: Vec<Executed>,
     events: Vec<Event>,
@@ -157,7 +166,7 @@ impl Pipeline {
         let encoder = Encoder::start(&content::header(identity), &mut bytes);
         let ledger = Ledger::new(config.hash_seed);
         let projections = Projections::new(config.hash_seed);
-        let mut pipeline = Pipeline::build(config, generation, ledger, projections, encoder)?;
+        let mut pipeline = Pipeline::build(config, identity, generation, ledger, projections, encoder)?;
         pipeline.gathering.bytes = bytes;
         Ok(pipeline)
     }
@@ -177,8 +186,10 @@ impl Pipeline {
         let Some(tail) = tail else { return Pipeline::start(config, identity, generation) };
         assert!(generation > tail.generation(), "a new writer needs a new generation");
         let (next_sequence, recorded_at) = (tail.next_sequence(), tail.recorded_at());
+        let Header { log_id, ledger_id, partition, .. } = *tail.header();
+        let identity = LogIdentity { log_id, ledger_id, partition };
         let encoder = Encoder::resume(tail);
-        let mut pipeline = Pipeline::build(config, generation, ledger, projections, encoder)?;
+        let mut pipeline = Pipeline::build(config, identity, generation, ledger, projections, encoder)?;
         pipeline.next_sequence = next_sequence;
         pipeline.durable_before = next_sequence;
         pipeline.gathering.first_sequence = next_sequence;
@@ -188,6 +199,7 @@ impl Pipeline {
 
     fn build(
         config: &Config,
+        identity: LogIdentity,
         generation: u64,
         ledger: Ledger,
         projections: Projections,
@@ -213,12 +225,14 @@ impl Pipeline {
             commands: Queue::new(queue).expect("validated above"),
             events: Topic::new(topic).expect("validated above"),
             config: config.clone(),
+            identity,
             generation,
             state: State::Running,
             ledger,
             projections,
             stage: VecDeque::new(),
             gateway_lookups: VecDeque::new(),
+            durable_border: encoder.border(),
             encoder,
             gathering: Batch::default(),
             in_flight: VecDeque::new(),
@@ -238,7 +252,7 @@ impl Pipeline {
             Input::Submit(requests) => self.submit(now, &requests, outputs),
             Input::Lookups(lookups) => self.take_lookups(now, &lookups, outputs),
             Input::Appended { before } => self.appended(now, before, outputs),
-            Input::AppendFailed => self.stop(outputs),
+            Input::AppendFailed => self.stop(now, outputs),
             Input::Redrive { max } => {
                 let mut happened = Vec::new();
                 self.commands.redrive_oldest(now, max, &mut happened);
@@ -277,79 +291,11 @@ impl Pipeline {
         }
     }
 
-    /// The ledger, ahead of what is durable: for invariants and digests of a settled pipeline, not for reads.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// The read models: what is durable, and nothing more.
-    pub fn projections(&self) -> &Projections {
-        &self.projections
-    }
-
-    /// The command queue.
-    pub fn commands(&self) -> &Queue {
-        &self.commands
-    }
-
-    /// The event topic: one message for each sealed batch of log bytes, published when it is durable.
-    pub fn events(&self) -> &Topic {
-        &self.events
-    }
-
-    /// The event topic, to subscribe to it and to poll from it.
-    pub fn events_mut(&mut self) -> &mut Topic {
-        &mut self.events
-    }
-
-    /// The fencing token in the records that this pipeline writes.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// The sequence of the next record to be executed.
-    pub fn next_sequence(&self) -> u64 {
-        self.next_sequence
-    }
-
-    /// Every record with a smaller sequence is durable.
-    pub fn durable_before(&self) -> u64 {
-        self.durable_before
-    }
-
-    /// The digest of the ledger as of the last durable record: what a replay of the durable log gives.
-    pub fn durable_digest(&self) -> Digest {
-        self.durable_digest
-    }
-
-    /// Whether everything accepted is answered, acknowledged and durable.
-    pub fn is_settled(&self) -> bool {
-        self.depth() == 0
-            && self.stage.is_empty()
-            && self.gateway_lookups.is_empty()
-            && self.gathering.records.is_empty()
-            && self.in_flight.is_empty()
-            && self.waiting.is_empty()
-    }
-
-    /// What waits where, and the totals.
-    pub fn stats(&self) -> Stats {
-        Stats {
-            staged: count(self.stage.len()),
-            gateway_lookups: count(self.gateway_lookups.len()),
-            gathered_records: count(self.gathering.records.len()),
-            appends_in_flight: count(self.in_flight.len()),
-            records_in_flight: self.in_flight.iter().map(|batch| count(batch.records.len())).sum(),
-            replies_waiting: count(self.waiting.len()),
-            totals: self.totals,
-        }
-    }
-
     // The gateway.
 
     fn submit(&mut self, now: Timestamp, requests: &[Request], outputs: &mut Vec<Output>) {
         self.totals.requests += requests.len() as u64;
-        if self.state == State::Stopped {
+        if self.state != State::Running {
             for request in requests {
                 self.reply(request.request_id, Answer::Unavailable, outputs);
             }
@@ -549,7 +495,7 @@ impl Pipeline {
     // The work: pull, execute, append.
 
     fn work(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
-        if self.state == State::Stopped {
+        if self.state != State::Running {
             return;
         }
         self.recorded_at = self.recorded_at.max(now);
@@ -676,6 +622,7 @@ impl Pipeline {
         self.gathering.first_sequence = self.next_sequence;
         self.encoder.seal(self.generation, self.recorded_at, self.durable_before, &mut batch.bytes);
         batch.digest = self.ledger.digest();
+        batch.border = self.encoder.border();
         batch.sealed = Bytes::from(core::mem::take(&mut batch.bytes));
         outputs.push(Output::Append(Append {
             first_sequence: batch.first_sequence,
@@ -688,8 +635,11 @@ impl Pipeline {
     // After the append.
 
     fn appended(&mut self, now: Timestamp, before: u64, outputs: &mut Vec<Output>) {
-        if self.state == State::Stopped {
-            self.in_flight.clear();
+        if self.state != State::Running {
+            let closing = self.in_flight.drain(..).next_back();
+            if let Some(closing) = closing.filter(|_| self.state == State::Closed) {
+                self.durable_border = closing.border;
+            }
             return;
         }
         assert!(before <= self.next_sequence, "records that were never handed out cannot be durable");
@@ -716,6 +666,7 @@ impl Pipeline {
         self.totals.appends += 1;
         self.durable_before = batch.next_sequence();
         self.durable_digest = batch.digest;
+        self.durable_border = batch.border;
         let mut events_start = 0;
         for (sequence, executed) in (batch.first_sequence..).zip(&batch.records) {
             self.projections.fold(&Record {
@@ -738,17 +689,30 @@ impl Pipeline {
         let _ = self.commands.ack(now, token);
     }
 
-    fn stop(&mut self, outputs: &mut Vec<Output>) {
+    /// Nobody is left waiting for an answer that can not come: what waits for an append, for a look-up or in the queue.
+    fn stop(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
+        if self.state == State::Stopped {
+            return;
+        }
         self.state = State::Stopped;
-        for Waiting { reply, .. } in core::mem::take(&mut self.waiting) {
-            self.reply(reply.request_id, Answer::Unavailable, outputs);
+        let waiting = core::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.reply.request_id);
+        let staged = core::mem::take(&mut self.stage).into_iter().map(|staged| staged.request_id);
+        let lookups = core::mem::take(&mut self.gateway_lookups).into_iter().map(|lookup| lookup.request_id);
+        let mut unanswered: Vec<u64> = waiting.chain(staged).chain(lookups).collect();
+        let mut queued: Vec<Delivery> = Vec::new();
+        self.commands.pull(now, CONSUMER, u32::MAX, u64::MAX, &mut queued);
+        let envelopes = queued.iter().filter_map(|delivery| open_envelope(&delivery.message.body).ok());
+        unanswered.extend(envelopes.map(|(request_id, _)| request_id));
+        self.repeats_waiting = 0;
+        for request_id in unanswered {
+            self.reply(request_id, Answer::Unavailable, outputs);
         }
     }
 
     fn close(&mut self, outputs: &mut Vec<Output>) {
         if self.state == State::Running && self.is_settled() && self.next_sequence > 0 {
             self.seal(outputs);
-            self.state = State::Stopped;
+            self.state = State::Closed;
         }
     }
 }

@@ -4,7 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::ControlFlow;
-use journal::{Corrupt, Damage, Decoder, Header, Item, RecordMeta, Tail, TailSearch, TornTail, Verdict};
+use journal::{
+    Corrupt, Damage, Decoder, Header, Item, RecordMeta, SealBorder, Tail, TailSearch, TornTail, Verdict,
+};
 use ledger::{CommandKind, Event, Inconsistent, Ledger, Record, TransactionId};
 use projection::Projections;
 
@@ -20,6 +22,19 @@ pub struct Replay {
     stopped: bool,
     record_at_byte: u64,
     applied: u64,
+    /// Borders are noted at least so many bytes apart, if at all.
+    note_every_bytes: Option<u64>,
+    noted: Vec<NotedBorder>,
+    noted_at_byte: u64,
+}
+
+/// A place behind a seal, from which the log can be read without what stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotedBorder {
+    /// What a reader of the bytes needs.
+    pub border: SealBorder,
+    /// How many accounts the records before it opened: what a reader of the records needs, with their names.
+    pub accounts_count: u32,
 }
 
 /// Why a log cannot be replayed.
@@ -92,7 +107,42 @@ impl Replay {
             stopped: false,
             record_at_byte: 0,
             applied: 0,
+            note_every_bytes: None,
+            noted: Vec::new(),
+            noted_at_byte: 0,
         }
+    }
+
+    /// Goes on from a place in a log, with the ledger as of that place.
+    pub(crate) fn resume(tail: Tail, ledger: Ledger) -> Self {
+        let applied = tail.next_sequence();
+        Replay { decoder: Decoder::resume(tail), ledger, applied, ..Replay::new(0) }
+    }
+
+    /// Takes the next bytes and folds every record that is complete into the read models too, which are as of the same
+    /// record as the ledger. A transaction id that they know already is refused.
+    pub(crate) fn fold(
+        &mut self,
+        bytes: &[u8],
+        projections: &mut Projections,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), ReplayError> {
+        let mut repeated = None;
+        let pushed = self.push(bytes, |record| {
+            let transaction_id = record.events[0].transaction_id();
+            if let Some(first) = projections.transactions.found(&transaction_id) {
+                repeated = Some((record.sequence, transaction_id, first.sequence));
+                return ControlFlow::Break(());
+            }
+            projections.fold(record);
+            each(record);
+            ControlFlow::Continue(())
+        });
+        if let Some((sequence, transaction_id, first_sequence)) = repeated {
+            let at_byte = self.record_at_byte;
+            return Err(ReplayError::RepeatedId { at_byte, sequence, transaction_id, first_sequence });
+        }
+        pushed
     }
 
     /// Takes the next bytes and calls `each` with every record that is complete, after it was applied.
@@ -114,7 +164,11 @@ impl Replay {
             };
             match item {
                 Item::Header(header) => check_header(&header, self.applied)?,
-                Item::Seal { .. } => {}
+                Item::Seal { .. } => {
+                    if let Some(bytes_min) = self.note_every_bytes {
+                        self.note(bytes_min);
+                    }
+                }
                 Item::Record { meta, payload, at_byte } => {
                     let kind = read_record(&meta, payload, at_byte, &mut self.events)?;
                     let record = Record {
@@ -133,6 +187,16 @@ impl Replay {
                     }
                 }
             }
+        }
+    }
+
+    /// Keeps the border behind a seal if the last one kept is far enough away.
+    fn note(&mut self, bytes_min: u64) {
+        if let Some(border) =
+            self.decoder.border().filter(|border| border.bytes >= self.noted_at_byte + bytes_min)
+        {
+            self.noted_at_byte = border.bytes;
+            self.noted.push(NotedBorder { border, accounts_count: self.ledger.accounts_count() });
         }
     }
 
@@ -264,23 +328,7 @@ impl Recovery {
             search.push(bytes);
             return Ok(());
         }
-        let projections = &mut self.projections;
-        let mut repeated = None;
-        let pushed = self.replay.push(bytes, |record| {
-            let transaction_id = record.events[0].transaction_id();
-            if let Some(first) = projections.transactions.found(&transaction_id) {
-                repeated = Some((record.sequence, transaction_id, first.sequence));
-                return ControlFlow::Break(());
-            }
-            projections.fold(record);
-            each(record);
-            ControlFlow::Continue(())
-        });
-        if let Some((sequence, transaction_id, first_sequence)) = repeated {
-            let at_byte = self.replay.record_at_byte;
-            let error = ReplayError::RepeatedId { at_byte, sequence, transaction_id, first_sequence };
-            return Err(RecoveryError::Replay(error));
-        }
+        let pushed = self.replay.fold(bytes, &mut self.projections, &mut each);
         self.judge(pushed)
     }
 
@@ -299,6 +347,18 @@ impl Recovery {
                 | ReplayError::RepeatedId { .. }),
             ) => Err(RecoveryError::Replay(error)),
         }
+    }
+
+    /// Keeps places of the log that are at least `bytes_min` bytes apart, for [`Recovery::take_noted`].
+    #[must_use]
+    pub fn noting_borders(mut self, bytes_min: u64) -> Recovery {
+        self.replay.note_every_bytes = Some(bytes_min);
+        self
+    }
+
+    /// The places kept since the last call, in order.
+    pub fn take_noted(&mut self) -> Vec<NotedBorder> {
+        core::mem::take(&mut self.replay.noted)
     }
 
     /// The records applied so far.

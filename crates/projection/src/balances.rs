@@ -28,6 +28,8 @@ pub struct BalanceRow<'a> {
     pub asset: &'a Asset,
     /// Decimal places of the asset.
     pub scale: u8,
+    /// The balance that it never falls below, in minor units.
+    pub floor: i64,
     /// The balance in minor units; of a world account 0 or less.
     pub posted: i64,
 }
@@ -35,6 +37,7 @@ pub struct BalanceRow<'a> {
 #[derive(Clone, Copy)]
 struct Account {
     posted: i64,
+    floor: i64,
     asset: u32,
 }
 
@@ -48,6 +51,20 @@ impl Balances {
             accounts: Vec::new(),
             assets: Vec::new(),
         }
+    }
+
+    /// These accounts, in the order of their indices, as of a checkpoint.
+    pub(crate) fn restore<'a>(
+        hash_seed: u64,
+        checkpoint: u64,
+        rows: impl IntoIterator<Item = BalanceRow<'a>>,
+    ) -> Balances {
+        let mut balances = Balances { checkpoint, ..Balances::new(hash_seed) };
+        for BalanceRow { name, asset, scale, floor, posted } in rows {
+            balances.open(name, asset, scale, floor);
+            balances.accounts.last_mut().expect("just opened").posted = posted;
+        }
+        balances
     }
 
     /// Every record with a smaller sequence is folded.
@@ -71,14 +88,19 @@ impl Balances {
             panic!("there is no account {index} among {}", self.len());
         };
         let (asset, scale) = &self.assets[account.asset as usize];
-        BalanceRow { name, asset, scale: *scale, posted: account.posted }
+        BalanceRow { name, asset, scale: *scale, floor: account.floor, posted: account.posted }
     }
 
     /// Every account, in the order of the indices, which is that in which they were opened.
     pub fn iter(
         &self,
-    ) -> impl DoubleEndedIterator<Item = (AccountIndex, BalanceRow<'_>)> + ExactSizeIterator {
+    ) -> impl DoubleEndedIterator<Item = (AccountIndex, BalanceRow<'_>)> + ExactSizeIterator + Clone {
         (0..self.len()).map(|index| (AccountIndex(index), self.row(AccountIndex(index))))
+    }
+
+    /// The names of all accounts by index. A clone of them costs O(1), whatever their number.
+    pub fn names(&self) -> &Chunks<AccountName> {
+        &self.names
     }
 
     /// How many accounts there are.
@@ -99,7 +121,9 @@ impl Balances {
         advance(&mut self.checkpoint, record);
         for event in record.events {
             match event {
-                Event::AccountOpened { account, asset, scale, .. } => self.open(account, asset, *scale),
+                Event::AccountOpened { transaction_id: _, account, asset, scale, floor } => {
+                    self.open(account, asset, *scale, *floor);
+                }
                 Event::MoneyDeducted { account, amount, .. } => {
                     self.change(*account, |posted| posted.checked_sub(*amount));
                 }
@@ -116,7 +140,7 @@ impl Balances {
         (self.indices.len() + self.accounts.len() + self.assets.len()) as u64 + self.names.clone_cost()
     }
 
-    fn open(&mut self, name: &AccountName, asset: &Asset, scale: u8) {
+    fn open(&mut self, name: &AccountName, asset: &Asset, scale: u8, floor: i64) {
         // Accounts of one asset tend to follow each other, and the log has few assets: the newest is looked at first.
         let known = self.assets.iter().rposition(|(known, _)| known == asset);
         let asset_index = known.unwrap_or_else(|| {
@@ -124,7 +148,7 @@ impl Balances {
             self.assets.len() - 1
         });
         let asset = u32::try_from(asset_index).expect("there are no more assets than accounts");
-        self.accounts.push(Account { posted: 0, asset });
+        self.accounts.push(Account { posted: 0, floor, asset });
         let index = self.names.push(name.clone());
         let (seed, names) = (self.hash_seed, &self.names);
         let rehash = |&index: &u32| names.at(index).map_or(0, |name| hash_name(seed, name));

@@ -9,12 +9,30 @@ use crate::{advance, transaction_of};
 pub struct Counts {
     checkpoint: u64,
     /// By kind, then by the number of the result.
-    counts: [[u64; 1 + Reason::ALL.len()]; CommandKind::ALL.len()],
+    counts: [[u64; RESULTS_COUNT]; KINDS_COUNT],
 }
+
+/// How many kinds of commands there are.
+pub const KINDS_COUNT: usize = CommandKind::ALL.len();
+/// How many results a command can have: completed, and one for each reason.
+pub const RESULTS_COUNT: usize = 1 + Reason::ALL.len();
 
 impl Counts {
     pub(crate) fn new() -> Counts {
         Counts { checkpoint: 0, counts: Default::default() }
+    }
+
+    /// These counts, as [`Counts::all`] gives them; the checkpoint is their sum, because every record counts once.
+    /// `None` if the sum is more than a sequence can be.
+    pub fn restore(counts: [[u64; RESULTS_COUNT]; KINDS_COUNT]) -> Option<Counts> {
+        let checkpoint = counts.iter().flatten().try_fold(0, |sum: u64, count| sum.checked_add(*count))?;
+        Some(Counts { checkpoint, counts })
+    }
+
+    /// All counts: by kind, in the order of [`CommandKind::ALL`], and in it completed first, then by reason, in the order
+    /// of [`Reason::ALL`].
+    pub fn all(&self) -> &[[u64; RESULTS_COUNT]; KINDS_COUNT] {
+        &self.counts
     }
 
     /// Every record with a smaller sequence is folded.

@@ -16,6 +16,7 @@ use crate::{
 /// (id, time, amount, names) is read from [`Transactions`], where it stands once.
 #[derive(Clone)]
 pub struct Entries {
+    begins_at: u64,
     checkpoint: u64,
     /// Even numbers are payers' sides, the odd number behind each is the payee's.
     links: Chunks<Link>,
@@ -51,6 +52,7 @@ pub struct EntryCursor(pub u32);
 #[derive(Clone, Copy)]
 struct Link {
     balance_after: i64,
+    /// The row in [`Transactions`], which begins at the same record.
     transaction: u32,
     /// The account's entry before this one, or `NONE`.
     previous: u32,
@@ -67,10 +69,21 @@ const NONE: u32 = u32::MAX;
 
 impl Entries {
     pub(crate) fn new() -> Entries {
-        Entries { checkpoint: 0, links: Chunks::new(), heads: Vec::new() }
+        Entries { begins_at: 0, checkpoint: 0, links: Chunks::new(), heads: Vec::new() }
     }
 
-    /// Every record with a smaller sequence is folded.
+    /// No entries yet, from this record on, of accounts with these balances.
+    pub(crate) fn restore(begins_at: u64, balances: impl IntoIterator<Item = i64>) -> Entries {
+        let heads = balances.into_iter().map(|balance| Head { balance, newest: NONE }).collect();
+        Entries { begins_at, checkpoint: begins_at, links: Chunks::new(), heads }
+    }
+
+    /// Entries of records with a smaller sequence are not here: 0, unless this goes on from a snapshot.
+    pub fn begins_at(&self) -> u64 {
+        self.begins_at
+    }
+
+    /// Every record with a smaller sequence is folded, or was before [`begins_at`](Entries::begins_at).
     pub fn checkpoint(&self) -> u64 {
         self.checkpoint
     }
@@ -109,8 +122,9 @@ impl Entries {
     }
 
     pub(crate) fn fold_transaction(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
-        let number = u32::try_from(record.sequence).expect("history holds at most u32::MAX records");
         advance(&mut self.checkpoint, record);
+        let number = u32::try_from(record.sequence - self.begins_at);
+        let number = number.expect("history holds at most u32::MAX records");
         for event in record.events {
             match event {
                 Event::AccountOpened { .. } => self.heads.push(Head { balance: 0, newest: NONE }),
@@ -158,7 +172,7 @@ impl Entries {
         }
         let entry = Entry {
             cursor: EntryCursor(number),
-            sequence: u64::from(transaction),
+            sequence: self.begins_at + u64::from(transaction),
             recorded_at,
             transaction_id: id,
             kind,

@@ -1,10 +1,12 @@
 //! Read models: balances, entries of an account, transactions by id, totals and counts, folded from the ledger's records.
 //!
 //! Each is its own fold with its own [`checkpoint`](Projections::checkpoint), and can always be built again from the log:
-//! at every sequence it equals the fold of the records below that sequence. What is absent, and stays so:
+//! at every sequence it equals the fold of the records below that sequence. What a snapshot holds of them can be restored
+//! without the log ([`Projections::restore`]). What is absent, and stays so:
 //!
 //! - No decision: nothing here refuses a command, and the ledger never asks a projection.
 //! - No broker, no clock, no input or output.
+//! - No history that is quietly shorter: what goes on from a snapshot says where its entries and transactions begin.
 //! - No gap: a record that is not the next one is a bug of ours and stops the fold.
 //! - No copy of history: rows are only ever appended, and a clone shares all but the last few, so it costs O(accounts),
 //!   however long the log is ([`Projections::clone_cost`]).
@@ -30,7 +32,7 @@ use alloc::vec::Vec;
 use ledger::{AccountIndex, Record, Transaction};
 
 pub use balances::{BalanceRow, Balances};
-pub use counts::Counts;
+pub use counts::{Counts, KINDS_COUNT, RESULTS_COUNT};
 pub use entries::{Entries, Entry, EntryCursor};
 pub use totals::Totals;
 pub use transactions::{Found, TransactionRow, Transactions};
@@ -60,6 +62,33 @@ impl Projections {
             totals: Totals::new(),
             counts: Counts::new(),
         }
+    }
+
+    /// The projections that go on from a snapshot: these accounts in the order of their indices, and these counts.
+    /// Balances, totals and counts are those of the whole log; entries and transactions begin at the counts' checkpoint,
+    /// and say so ([`begins_at`](Projections::begins_at)). Costs O(accounts).
+    ///
+    /// The rows are those of a ledger: `Ledger::restore` has checked them.
+    pub fn restore<'a>(
+        hash_seed: u64,
+        rows: impl IntoIterator<Item = BalanceRow<'a>>,
+        counts: Counts,
+    ) -> Projections {
+        let begins_at = counts.checkpoint();
+        let balances = Balances::restore(hash_seed, begins_at, rows);
+        let rows = || balances.iter().map(|(_, row)| row);
+        Projections {
+            entries: Entries::restore(begins_at, rows().map(|row| row.posted)),
+            transactions: Transactions::restore(hash_seed, begins_at, balances.names().clone()),
+            totals: Totals::restore(begins_at, rows()),
+            counts,
+            balances,
+        }
+    }
+
+    /// Entries and transactions of records with a smaller sequence are not here: 0, unless this goes on from a snapshot.
+    pub fn begins_at(&self) -> u64 {
+        self.transactions.begins_at()
     }
 
     /// Takes the next record into every projection.

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use ledger::{AccountIndex, Asset, Event, Record};
+use ledger::{AccountIndex, AccountName, Asset, Event, Record};
 
-use crate::advance;
+use crate::{BalanceRow, advance};
 
 /// For each asset the sum of the balances of all accounts whose names do not begin with `@`.
 #[derive(Clone)]
@@ -21,6 +21,16 @@ const SYSTEM: u32 = u32::MAX;
 impl Totals {
     pub(crate) fn new() -> Totals {
         Totals { checkpoint: 0, asset_of: Vec::new(), sums: Vec::new() }
+    }
+
+    /// The sums over these accounts, which come in the order of their indices, as of a checkpoint.
+    pub(crate) fn restore<'a>(checkpoint: u64, rows: impl IntoIterator<Item = BalanceRow<'a>>) -> Totals {
+        let mut totals = Totals { checkpoint, ..Totals::new() };
+        for BalanceRow { name, asset, posted, .. } in rows {
+            totals.open(name, asset);
+            totals.add(AccountIndex(small(totals.asset_of.len()) - 1), i128::from(posted));
+        }
+        totals
     }
 
     /// Every record with a smaller sequence is folded.
@@ -42,10 +52,7 @@ impl Totals {
         advance(&mut self.checkpoint, record);
         for event in record.events {
             match event {
-                Event::AccountOpened { account, asset, .. } => {
-                    let asset_index = self.asset_index(asset);
-                    self.asset_of.push(if account.is_system() { SYSTEM } else { asset_index });
-                }
+                Event::AccountOpened { account, asset, .. } => self.open(account, asset),
                 Event::MoneyDeducted { account, amount, .. } => self.add(*account, -i128::from(*amount)),
                 Event::MoneyCredited { account, amount, .. } => self.add(*account, i128::from(*amount)),
                 Event::TransactionFailed(_) => {}
@@ -58,13 +65,18 @@ impl Totals {
         (self.asset_of.len() + self.sums.len()) as u64
     }
 
+    fn open(&mut self, name: &AccountName, asset: &Asset) {
+        let asset_index = self.asset_index(asset);
+        self.asset_of.push(if name.is_system() { SYSTEM } else { asset_index });
+    }
+
     fn asset_index(&mut self, asset: &Asset) -> u32 {
         let known = self.sums.iter().rposition(|(known, _)| known == asset);
         let index = known.unwrap_or_else(|| {
             self.sums.push((asset.clone(), 0));
             self.sums.len() - 1
         });
-        u32::try_from(index).expect("there are no more assets than accounts")
+        small(index)
     }
 
     fn add(&mut self, account: AccountIndex, amount: i128) {
@@ -73,4 +85,8 @@ impl Totals {
             self.sums[asset as usize].1 += amount;
         }
     }
+}
+
+fn small(count: usize) -> u32 {
+    u32::try_from(count).expect("there are no more assets than accounts, which an index counts")
 }

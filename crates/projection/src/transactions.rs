@@ -12,9 +12,11 @@ use crate::{
     transaction_of,
 };
 
-/// Every answered command. The record with sequence `n` is row `n`, so there are at most `u32::MAX` of them.
+/// Every answered command since the log, or what was restored of it, begins. The record with sequence `n` is row
+/// `n - begins_at`, so there are at most `u32::MAX` of them.
 #[derive(Clone)]
 pub struct Transactions {
+    begins_at: u64,
     rows: Chunks<Row>,
     ids: IdIndex,
     names: Chunks<AccountName>,
@@ -56,7 +58,7 @@ pub struct Found {
     pub result: TransactionResult,
 }
 
-/// One transaction in 64 bytes. The number of the row is the sequence of the record.
+/// One transaction in 64 bytes. The number of the row is the sequence of the record, counted from `begins_at`.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) id: TransactionId,
@@ -84,6 +86,7 @@ struct FailedNames {
 impl Transactions {
     pub(crate) fn new(hash_seed: u64) -> Transactions {
         Transactions {
+            begins_at: 0,
             rows: Chunks::new(),
             ids: IdIndex::new(hash_seed),
             names: Chunks::new(),
@@ -91,26 +94,37 @@ impl Transactions {
         }
     }
 
-    /// Every record with a smaller sequence is folded.
+    /// No transactions yet, from this record on; these accounts are open.
+    pub(crate) fn restore(hash_seed: u64, begins_at: u64, names: Chunks<AccountName>) -> Transactions {
+        Transactions { begins_at, names, ..Transactions::new(hash_seed) }
+    }
+
+    /// Records with a smaller sequence are not here: 0, unless this goes on from a snapshot.
+    pub fn begins_at(&self) -> u64 {
+        self.begins_at
+    }
+
+    /// Every record with a smaller sequence is folded, or was before [`begins_at`](Transactions::begins_at).
     pub fn checkpoint(&self) -> u64 {
-        u64::from(self.rows.len())
+        self.begins_at + u64::from(self.rows.len())
     }
 
     /// The transaction with this id, with everything that is known of it.
     pub fn find(&self, id: &TransactionId) -> Option<TransactionRow> {
-        self.row_number(id).and_then(|number| self.at(u64::from(number)))
+        self.row_number(id).and_then(|number| self.at(self.begins_at + u64::from(number)))
     }
 
     /// The answer that the command with this id got.
     pub fn found(&self, id: &TransactionId) -> Option<Found> {
         let number = self.row_number(id)?;
         let row = self.rows.at(number)?;
-        Some(Found { sequence: u64::from(number), fingerprint: row.fingerprint, result: row.result })
+        let sequence = self.begins_at + u64::from(number);
+        Some(Found { sequence, fingerprint: row.fingerprint, result: row.result })
     }
 
     /// The transaction of the record with this sequence.
     pub fn at(&self, sequence: u64) -> Option<TransactionRow> {
-        let row = self.rows.at(u32::try_from(sequence).ok()?)?;
+        let row = self.rows.at(u32::try_from(sequence.checked_sub(self.begins_at)?).ok()?)?;
         let (from_account, to_account) = match row.result {
             TransactionResult::Completed => {
                 (self.names.at(row.from).cloned(), self.names.at(row.to).cloned())
@@ -179,7 +193,7 @@ impl Transactions {
         self.ids.insert(&id, row);
     }
 
-    /// The row of the record with this number, if it is a completed transfer of any kind.
+    /// The row with this number, if it is a completed transfer of any kind.
     pub(crate) fn moved(&self, number: u32) -> Option<&Row> {
         self.rows.at(number).filter(|row| row.result == TransactionResult::Completed && row.from != NOBODY)
     }

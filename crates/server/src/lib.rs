@@ -1,17 +1,25 @@
-//! The native driver's HTTP side: it serves the page's directory and `GET /health`.
+//! The native driver: the pipeline behind HTTP, on a log in files.
 //!
-//! - [`app`] is the whole router, apart from any socket, so tests call it without one.
-//! - [`bind`] opens the socket, [`Bound::run`] answers until it is told to stop, [`serve`] is both with the process's
-//!   own signals.
+//! - [`bind`] opens a data directory and a socket, [`Bound::run`] answers until it is told to stop, [`serve`] is both with
+//!   the process's own signals.
+//! - [`files`] is the durable log of a directory, and a driver that runs a pipeline on it.
 //!
-//! Invariants, as absences: nothing here holds money, runs a machine or writes a file; no route but `/health` is code,
-//! everything else is a file of the page's directory; nothing outside of that directory is ever sent; no response
-//! lacks the security headers.
+//! One thread, the engine, owns the pipeline; handlers leave commands in its inbox and it takes all of them at once.
+//!
+//! Invariants, as absences: no answer before its record is on the disk; no second way to the money than the pipeline; no
+//! queue, body, header, wait or stream without a limit that has a name; no response without the security headers.
 
+mod clock;
+mod connections;
+mod engine;
 pub mod files;
-mod health;
+mod http;
+mod options;
 mod page;
 mod serve;
+mod tokens;
 
-pub use page::{CONTENT_SECURITY_POLICY, app};
-pub use serve::{Bound, ServeError, ServeOptions, bind, serve};
+pub use options::{EmbeddedFile, Limits, PageSource, ServeOptions};
+pub use page::CONTENT_SECURITY_POLICY;
+pub use serve::{Bound, ServeError, bind, serve};
+pub use tokens::{Role, Tokens, TokensError};

@@ -1,30 +1,28 @@
-//! The socket, the signals and the errors of starting.
+//! From options to a server that answers: the data directory, the socket, the signals, and the errors of starting.
 
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::io;
-use std::io::Write;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
 
+use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, watch};
 
-use crate::app;
+use crate::connections::{self, Finished};
+use crate::engine::Running;
+use crate::files::{Driver, FilesError};
+use crate::http::metrics::Metrics;
+use crate::http::{self, App, Parts};
+use crate::options::{Limits, PageSource, ServeOptions};
 
-/// How long requests that are being answered may take after a stop was asked for.
-const STOP_SECONDS_MAX: u64 = 5;
-
-/// What to serve, and where.
-#[derive(Clone, Debug)]
-pub struct ServeOptions {
-    /// The address to listen on. Port 0 picks a free one.
-    pub listen: SocketAddr,
-    /// The directory with the built page: `index.html` stands in it.
-    pub page: PathBuf,
-}
+/// Records in one append at most: what arrives while the disk syncs shares the next sync.
+const APPEND_RECORDS_MAX: u32 = 1_024;
 
 /// Why a server did not start, or stopped by itself. Each says what to do.
 #[derive(Debug)]
@@ -39,51 +37,100 @@ pub enum ServeError {
         /// The address that was asked for.
         listen: SocketAddr,
     },
-    /// The address cannot be listened on, or the socket failed later.
+    /// The address cannot be listened on.
     Socket {
         /// The address that was asked for.
         listen: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
+    /// The address can be reached from elsewhere, and there are no tokens.
+    Open {
+        /// The address that was asked for.
+        listen: SocketAddr,
+    },
+    /// A limit is 0.
+    Limit {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The data directory cannot be opened, or its log could not be written to the end.
+    Files(FilesError),
 }
 
-/// A server whose socket is open and which answers nothing yet.
-#[derive(Debug)]
+/// A server whose data directory and socket are open and which answers nothing yet.
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    page: PathBuf,
+    router: Router,
+    running: Running,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    stopping: watch::Sender<bool>,
 }
 
-/// Opens the socket.
+/// Opens the data directory and the socket. The log is read and its torn tail cut, which is told as a warning.
 ///
 /// # Errors
-/// A page that is not built, an address in use, any other refusal of the system.
+/// A page that is not built, an address that is open to all without tokens or in use, a data directory that is in use or
+/// whose log is corrupt.
 pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
-    let ServeOptions { listen, page } = options;
-    if !page.join("index.html").is_file() {
-        return Err(ServeError::PageMissing { page });
+    let ServeOptions { listen, page, data, log_format, tokens, hosts, limits } = options;
+    limits.validate().map_err(|name| ServeError::Limit { name })?;
+    if tokens.is_none() && !listen.ip().is_loopback() {
+        return Err(ServeError::Open { listen });
+    }
+    if let PageSource::Directory(directory) = &page
+        && !directory.join("index.html").is_file()
+    {
+        return Err(ServeError::PageMissing { page: directory.clone() });
     }
     let listener = TcpListener::bind(listen).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ServeError::AddressInUse { listen },
         _ => ServeError::Socket { listen, source },
     })?;
     let address = listener.local_addr().map_err(|source| ServeError::Socket { listen, source })?;
-    Ok(Bound { listener, address, page })
+    let metrics = Arc::new(Metrics::new());
+    let journal = metrics.journal.clone();
+    let config = pipeline_config(&limits);
+    let inbox_max = limits.commands_max as usize;
+    let running = tokio::task::spawn_blocking(move || {
+        Running::start(&data, &config, log_format, inbox_max, move |stats| journal.synced(stats))
+    });
+    let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let running = running.map_err(ServeError::Files)?;
+    if let Some(cut) = &running.cut {
+        tracing::warn!("{cut}");
+    }
+    let (stopping, is_stopping) = watch::channel(false);
+    let app = App::new(Parts {
+        engine: running.engine.clone(),
+        limits: limits.clone(),
+        tokens,
+        hosts,
+        log_format,
+        metrics: Arc::clone(&metrics),
+        started: Instant::now(),
+        stopping: is_stopping,
+        streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
+    });
+    let router = http::router(app, &page);
+    Ok(Bound { listener, address, router, running, limits, metrics, stopping })
 }
 
-/// Opens the socket, prints `listening on http://ADDRESS` as one line, and answers until SIGTERM or Ctrl-C.
+/// Opens everything, prints `listening on http://ADDRESS` as one line, and answers until SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// As [`bind`]; and a socket that fails while serving.
+/// As [`bind`]; and a log that could not be written to the end.
 pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let bound = bind(options).await?;
+    // From here on a signal stops in order, also one that comes before the first request.
+    let stop = stop_signal();
     let mut out = io::stdout().lock();
     // A closed standard output is no reason not to serve.
     let _ = writeln!(out, "listening on http://{}", bound.address()).and_then(|()| out.flush());
     drop(out);
-    bound.run(stop_signal()).await
+    bound.run(stop).await
 }
 
 impl Bound {
@@ -93,29 +140,34 @@ impl Bound {
         self.address
     }
 
-    /// Answers until `stop` is ready, then lets what is being answered finish, for 5 seconds at most.
+    /// Answers until `stop` is ready, then lets what is being answered finish, within `stop_timeout_ms`, and ends the
+    /// log with a closing seal.
     ///
     /// # Errors
-    /// A socket that fails.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
-        let Self { listener, address, page } = self;
-        let (stopping, stopped) = oneshot::channel();
-        let server = axum::serve(listener, app(&page)).with_graceful_shutdown(async move {
+    /// A log that could not be written to the end.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { listener, address: _, router, running, limits, metrics, stopping } = self;
+        let stop = async move {
             stop.await;
-            // The receiver is only gone when the server has ended by itself.
-            let _ = stopping.send(());
-        });
-        let too_late = async move {
-            match stopped.await {
-                Ok(()) => tokio::time::sleep(Duration::from_secs(STOP_SECONDS_MAX)).await,
-                Err(_) => std::future::pending().await,
-            }
+            tracing::info!("stopping: what is being answered is finished first");
+            stopping.send_replace(true);
         };
-        tokio::select! {
-            result = server => result.map_err(|source| ServeError::Socket { listen: address, source }),
-            () = too_late => Ok(()),
+        let finished = connections::answer(listener, router, &limits, metrics, stop).await;
+        if finished == Finished::Some {
+            tracing::warn!("some clients took longer than {} ms and were cut off", limits.stop_timeout_ms);
         }
+        let closed = tokio::task::spawn_blocking(move || running.stop()).await;
+        let closed = closed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        closed.map_err(ServeError::Files)
     }
+}
+
+/// The pipeline's limits for a server.
+fn pipeline_config(limits: &Limits) -> pipeline::Config {
+    // Names chosen to collide do no harm with a key that nobody knows.
+    let hash_seed = RandomState::new().hash_one(std::process::id());
+    let config = Driver::config(APPEND_RECORDS_MAX, hash_seed);
+    pipeline::Config { commands_max: limits.commands_max, ..config }
 }
 
 impl fmt::Display for ServeError {
@@ -133,6 +185,13 @@ impl fmt::Display for ServeError {
                  (port 0 picks a free one)"
             ),
             Self::Socket { listen, source } => write!(f, "{listen}: cannot listen there: {source}"),
+            Self::Open { listen } => write!(
+                f,
+                "{listen}: others can reach this address, and without tokens they could move money; listen on \
+                 127.0.0.1, or name a file of tokens with --token-file"
+            ),
+            Self::Limit { name } => write!(f, "the limit {name} must be at least 1"),
+            Self::Files(error) => error.fmt(f),
         }
     }
 }
@@ -141,27 +200,31 @@ impl Error for ServeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Socket { source, .. } => Some(source),
-            Self::PageMissing { .. } | Self::AddressInUse { .. } => None,
+            Self::Files(error) => error.source(),
+            Self::PageMissing { .. } | Self::AddressInUse { .. } | Self::Open { .. } | Self::Limit { .. } => {
+                None
+            }
         }
     }
 }
 
-/// Ready at the first SIGTERM or Ctrl-C; never ready where the system offers neither.
-async fn stop_signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Ready at the first SIGTERM or Ctrl-C from now on; never ready where the system offers neither.
+#[cfg(unix)]
+fn stop_signal() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = [signal(SignalKind::terminate()), signal(SignalKind::interrupt())];
+    async move {
+        let [terminate, interrupt] = signals;
+        tokio::select! {
+            () = received(terminate) => {}
+            () = received(interrupt) => {}
         }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate() => {}
     }
 }
 
 #[cfg(unix)]
-async fn terminate() {
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+async fn received(signal: io::Result<tokio::signal::unix::Signal>) {
+    match signal {
         Ok(mut signal) => {
             signal.recv().await;
         }
@@ -170,28 +233,39 @@ async fn terminate() {
 }
 
 #[cfg(not(unix))]
-async fn terminate() {
-    std::future::pending().await
+async fn stop_signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
     use std::net::TcpStream;
 
+    use tokio::sync::oneshot;
+
     use super::*;
+    use crate::files::LogFormat;
 
-    fn page() -> tempfile::TempDir {
-        let page = tempfile::tempdir().expect("a temporary directory");
-        std::fs::write(page.path().join("index.html"), "hello").expect("a file");
-        page
+    fn options(directory: &tempfile::TempDir) -> ServeOptions {
+        ServeOptions {
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            page: PageSource::None,
+            data: directory.path().join("data"),
+            log_format: LogFormat::Binary,
+            tokens: None,
+            hosts: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 
-    fn options(page: &tempfile::TempDir) -> ServeOptions {
-        ServeOptions { listen: "127.0.0.1:0".parse().expect("an address"), page: page.path().to_owned() }
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary directory")
     }
 
-    fn request(address: SocketAddr, path: &str) -> String {
+    fn get(address: SocketAddr, path: &str) -> String {
+        use std::io::Read;
         let mut stream = TcpStream::connect(address).expect("a connection");
         write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("sent");
         let mut answer = String::new();
@@ -199,47 +273,52 @@ mod tests {
         answer
     }
 
+    async fn refusal(options: ServeOptions) -> String {
+        match bind(options).await {
+            Ok(_) => panic!("it must not start"),
+            Err(error) => error.to_string(),
+        }
+    }
+
     #[tokio::test]
     async fn it_answers_on_a_free_port_until_it_is_stopped() {
-        let page = page();
-        let bound = bind(options(&page)).await.expect("bound");
+        let directory = directory();
+        let bound = bind(options(&directory)).await.expect("bound");
         let address = bound.address();
         assert_ne!(address.port(), 0);
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(bound.run(async move {
             let _ = stopped.await;
         }));
-        let answers =
-            tokio::task::spawn_blocking(move || [request(address, "/"), request(address, "/health")])
-                .await
-                .expect("two answers");
+        let answer = tokio::task::spawn_blocking(move || get(address, "/health/ready")).await;
+        let answer = answer.expect("an answer");
         assert!(
-            answers[0].starts_with("HTTP/1.1 200 OK\r\n") && answers[0].ends_with("\r\n\r\nhello"),
-            "{answers:?}"
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("{\"status\":\"ready\"}"),
+            "{answer}"
         );
-        assert!(answers[1].contains("\"status\":\"ok\""), "{answers:?}");
         stop.send(()).expect("still running");
         server.await.expect("no panic").expect("a clean stop");
         assert!(TcpStream::connect(address).is_err(), "the socket is closed");
+        bind(options(&directory)).await.expect("the directory is free again");
     }
 
     #[tokio::test]
-    async fn an_address_in_use_says_so() {
-        let page = page();
-        let first = bind(options(&page)).await.expect("bound");
-        let again = ServeOptions { listen: first.address(), page: page.path().to_owned() };
-        let error = bind(again).await.expect_err("in use");
-        assert!(matches!(error, ServeError::AddressInUse { listen } if listen == first.address()));
-        let text = error.to_string();
-        assert!(text.starts_with(&first.address().to_string()) && text.contains("--listen"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_page_that_is_not_built_says_how_to_build_it() {
-        let empty = tempfile::tempdir().expect("a temporary directory");
-        let error = bind(options(&empty)).await.expect_err("no page");
-        let text = error.to_string();
-        assert!(text.contains(&empty.path().display().to_string()), "{text}");
+    async fn what_keeps_it_from_starting_is_said() {
+        let directory = directory();
+        let first = bind(options(&directory)).await.expect("bound");
+        let listen = first.address();
+        let text = refusal(ServeOptions { listen, ..options(&directory) }).await;
+        assert!(text.starts_with(&listen.to_string()) && text.contains("--listen"), "{text}");
+        let text = refusal(options(&directory)).await;
+        assert!(text.contains("data") && text.contains("another process"), "{text}");
+        let page = PageSource::Directory(directory.path().to_owned());
+        let text = refusal(ServeOptions { page, ..options(&directory) }).await;
         assert!(text.contains("cargo xtask build"), "{text}");
+        let listen = "0.0.0.0:0".parse().expect("an address");
+        let text = refusal(ServeOptions { listen, ..options(&directory) }).await;
+        assert!(text.contains("--token-file"), "{text}");
+        let limits = Limits { streams_max: 0, ..Limits::default() };
+        let text = refusal(ServeOptions { limits, ..options(&directory) }).await;
+        assert_eq!(text, "the limit streams_max must be at least 1");
     }
 }

@@ -3,6 +3,7 @@
 mod durable;
 mod engine;
 mod figure;
+mod http;
 mod machine;
 mod memory;
 mod replay;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::outcome::{Failure, Outcome, Verdict, print, print_json};
 
-/// Measure the engine, the durable pipeline, replay, memory and the simulator on this machine.
+/// Measure the engine, the durable pipeline, the server, replay, memory and the simulator on this machine.
 ///
 /// Each figure is the median of its runs, with the smallest and the largest, its settings, and what is durable when. The
 /// commands are made before the clock starts. Run it alone, as a release build: whatever else the machine does is in
@@ -29,7 +30,7 @@ Examples:
   walletlab bench engine durable --runs 5
   walletlab bench --json > bench.json
 
-Names: memory, engine, pipeline, durable, disk, replay, clone, sim; the beginning of a figure's name will do.
+Names: memory, engine, pipeline, durable, disk, replay, clone, sim, http; the beginning of a figure's name will do.
 
 Exit codes:
   0  measured; no figure is compared with anything but the aim printed beside it
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Be the echo that the server is compared with
+    #[arg(long, hide = true)]
+    echo_server: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,7 +66,7 @@ struct Bench {
 }
 
 /// In this order, because what is freed stays in the resident memory of a process for a while.
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench { name: "memory", measure: memory::measure },
     Bench { name: "engine", measure: engine::measure },
     Bench { name: "pipeline", measure: engine::measure_pipeline },
@@ -71,9 +75,13 @@ const BENCHES: [Bench; 8] = [
     Bench { name: "replay", measure: replay::measure },
     Bench { name: "clone", measure: world::measure_clone },
     Bench { name: "sim", measure: world::measure_sim },
+    Bench { name: "http", measure: http::measure },
 ];
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    if args.echo_server {
+        return http::echo_server().map(|()| Verdict::Fine);
+    }
     let is_wanted =
         |bench: &Bench| args.names.is_empty() || args.names.iter().any(|name| bench.name.starts_with(name));
     if let Some(unknown) =

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let damage = loop {
         let chunk = match source.next_chunk() {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => break converter.finish().err(),
+            Ok(None) => break converter.finish().err().or_else(|| source.torn().map(Damaged::At)),
             Err(place) => break Some(Damaged::At(place)),
         };
         let pushed = converter.push(chunk, &mut converted);

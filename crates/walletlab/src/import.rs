@@ -10,7 +10,7 @@ use serde::Serialize;
 use server::files::{DirectoryLock, new_id, place_segment, segments};
 
 use crate::export::{Converter, Damaged, Format};
-use crate::log_source::{Form, LogSource, Place, hash_seed, refused};
+use crate::log_source::{Form, LINES_NAME, LogSource, Place, hash_seed, refused};
 use crate::outcome::{Failure, Outcome, Verdict, print, print_json};
 use crate::summary::Summary;
 
@@ -81,11 +81,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 fn refuse_full(directory: &Path) -> Result<(), Failure> {
-    let Some(segment) = segments(directory)?.into_iter().next() else { return Ok(()) };
-    Err(Failure::Usage(format!(
-        "{}: this data directory has a log already; import into a new or empty one",
-        segment.path.display()
-    )))
+    let segment = segments(directory)?.into_iter().next().map(|segment| segment.path);
+    let lines = Some(directory.join(LINES_NAME)).filter(|lines| lines.exists());
+    let Some(path) = segment.or(lines) else { return Ok(()) };
+    let what = "this data directory has a log already; import into a new or empty one";
+    Err(Failure::Usage(format!("{}: {what}", path.display())))
 }
 
 /// Writes the verified bytes of the log into a file, and syncs it.
@@ -106,6 +106,10 @@ fn write(args: &Args, source: LogSource, unfinished: &Path) -> Result<(Tail, Rec
     if let Some(torn) = &recovered.cut {
         let what = format!("the file is not whole ({torn}); copy it again");
         return Err(bytes.source.place(torn.cut_at_byte, torn.next_sequence, what).failure());
+    }
+    if let Some(torn) = bytes.source.torn() {
+        let what = format!("the file is not whole ({}); copy it again", torn.what);
+        return Err(Place { what, ..torn }.failure());
     }
     file.sync_all().map_err(|error| refused_by_system("sync", error))?;
     let tail = recovered.tail.clone().expect("a log without a header is not whole");

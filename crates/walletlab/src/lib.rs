@@ -1,29 +1,34 @@
 //! The command line of Wallet Lab, one module a subcommand. It is a library so that tests can build a binary of their
 //! own around the same [`main`].
 //!
-//! Invariants, as absences: no subcommand but `run` and `import` writes to a data directory, and both hold its lock; no
-//! number of money is a float; no error is without the file, and the line, byte or record, that it is about.
+//! Invariants, as absences: no subcommand but `serve`, `run` and `import` writes to a data directory, and all three hold its
+//! lock; no number of money is a float; no error is without the file, and the line, byte or record, that it is about.
 
 mod bench;
+mod config;
 mod export;
+mod health;
 mod import;
 mod interrupt;
 mod log_source;
+mod logging;
 mod outcome;
+mod page;
 mod replay;
 mod run;
 mod serve;
+mod settings;
 mod sim;
 mod summary;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use outcome::{Failure, Outcome, Verdict};
 
-/// A deterministic wallet ledger: run files through it, simulate it, replay and verify its logs.
+/// A deterministic wallet ledger: serve it, run files through it, simulate it, replay and verify its logs.
 #[derive(Debug, Parser)]
 #[command(name = "walletlab", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
@@ -33,7 +38,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
+    Config(Box<config::Args>),
+    Health(health::Args),
     Run(run::Args),
     Sim(Box<sim::Args>),
     Replay(replay::Args),
@@ -53,8 +60,8 @@ Exit codes:
 /// Runs the command line of this process and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Clap prints help to standard output (0) and usage errors to standard error (2), and ends the process itself.
-    let outcome = dispatch(Cli::parse().command);
+    let (command, matches) = parse();
+    let outcome = dispatch(command, &matches);
     match outcome {
         // Whoever read our output has read enough.
         Ok(Verdict::Fine) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
@@ -70,9 +77,23 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Outcome {
+/// The subcommand, and the matches of its arguments, which know where each comes from. Clap prints help to standard
+/// output (0) and usage errors to standard error (2), and ends the process itself.
+fn parse() -> (Command, ArgMatches) {
+    let mut cli = Cli::command();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let parsed = cli.try_get_matches_from_mut(&arguments);
+    let matches = parsed.unwrap_or_else(|error| settings::blame_environment(error, &cli, &arguments).exit());
+    let parsed = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut cli).exit());
+    let matches = matches.subcommand().map(|(_, matches)| matches.clone());
+    (parsed.command, matches.unwrap_or_default())
+}
+
+fn dispatch(command: Command, matches: &ArgMatches) -> Outcome {
     match command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args, matches),
+        Command::Config(args) => config::run(*args, matches),
+        Command::Health(args) => health::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Replay(args) => replay::run(&args),
@@ -85,8 +106,6 @@ fn dispatch(command: Command) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,17 +1,22 @@
 //! A log to read: a data directory, or a file in the binary or the JSON Lines form.
+//!
+//! A data directory holds segments in the binary form, or one text `events.log` in the JSON Lines form, which is read as
+//! that file. In both forms the tail of an interrupted append is told apart from damage: it is left out and reported.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use journal::{ContentError, Decoder, FromLines, HEADER_BYTES, Item, LineError, LineErrorKind, MAGIC};
-use pipeline::{LedgerContent, Recovered, Recovery, RecoveryError, ReplayError};
+use pipeline::{LedgerContent, LinesRecovery, Recovered, Recovery, RecoveryError, ReplayError, TornLines};
 use server::files::{Segment, segments};
 
 use crate::outcome::Failure;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 20;
+/// The text that a data directory holds if its log is kept in the JSON Lines form.
+pub(crate) const LINES_NAME: &str = "events.log";
 /// Stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
@@ -25,6 +30,10 @@ pub(crate) struct LogSource {
     form: Form,
     /// Of the JSON Lines form, until its end.
     lines: Option<Box<FromLines<LedgerContent>>>,
+    /// What an interrupted append left behind the lines that were read.
+    torn: Option<TornLines>,
+    /// Bytes read from the file so far.
+    bytes_read: u64,
     read: Vec<u8>,
     converted: Vec<u8>,
     /// The first bytes of the log, until its header is whole.
@@ -72,13 +81,7 @@ impl LogSource {
     /// Finds out what stands at `path`; `-` is standard input.
     pub(crate) fn open(path: &Path) -> Result<LogSource, Failure> {
         if path.is_dir() {
-            let parts: Vec<Part> =
-                segments(path)?.into_iter().map(|Segment { path, bytes, .. }| Part { path, bytes }).collect();
-            if parts.is_empty() {
-                let what = "there is no log in this directory; its files are named 00000000000000000000.wlog";
-                return Err(Failure::Usage(format!("{}: {what}", path.display())));
-            }
-            return Ok(LogSource::new(parts, None, Form::Binary));
+            return LogSource::open_directory(path);
         }
         let mut reader: Box<dyn BufRead> = if path.as_os_str() == STANDARD_INPUT {
             Box::new(BufReader::with_capacity(READ_BYTES, io::stdin()))
@@ -94,13 +97,43 @@ impl LogSource {
         Ok(LogSource::new(vec![part], Some(Box::new(reader)), form))
     }
 
+    fn open_directory(directory: &Path) -> Result<LogSource, Failure> {
+        let parts: Vec<Part> = segments(directory)?
+            .into_iter()
+            .map(|Segment { path, bytes, .. }| Part { path, bytes })
+            .collect();
+        let lines = directory.join(LINES_NAME);
+        let wrong = |what: &str| Err(Failure::Usage(format!("{}: {what}", directory.display())));
+        match (parts.is_empty(), lines.is_file()) {
+            (false, false) => Ok(LogSource::new(parts, None, Form::Binary)),
+            (true, true) => LogSource::open(&lines),
+            (true, false) => wrong(
+                "there is no log in this directory; its files are named 00000000000000000000.wlog, or events.log",
+            ),
+            (false, true) => wrong(
+                "there are two logs in this directory, segments (.wlog) and events.log; name the file that is meant",
+            ),
+        }
+    }
+
     fn new(parts: Vec<Part>, reader: Option<Box<dyn Read>>, form: Form) -> LogSource {
         let lines = match form {
             Form::Binary => None,
             Form::Lines => Some(Box::new(FromLines::new(LedgerContent::default()))),
         };
         let read = vec![0; READ_BYTES];
-        LogSource { parts, current: 0, reader, form, lines, read, converted: Vec::new(), header: Vec::new() }
+        LogSource {
+            parts,
+            current: 0,
+            reader,
+            form,
+            lines,
+            torn: None,
+            bytes_read: 0,
+            read,
+            converted: Vec::new(),
+            header: Vec::new(),
+        }
     }
 
     /// As lines whose seals are made anew instead of verified; a source in the binary form is read as it is.
@@ -118,6 +151,15 @@ impl LogSource {
     /// The files that make up the log, in order.
     pub(crate) fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// Where the lines end that an interrupted append left behind, if the source has come to them; nothing behind that
+    /// place was read. In the binary form this is for the recovery to find.
+    pub(crate) fn torn(&self) -> Option<Place> {
+        let torn = self.torn.as_ref()?;
+        let file = self.parts[0].path.display().to_string();
+        let (line, sequence, what) = (Some(torn.line), torn.next_sequence, torn.to_string());
+        Some(Place { file, at_byte: None, line, sequence, what })
     }
 
     /// The next bytes of the binary form; `None` at the end.
@@ -175,6 +217,7 @@ impl LogSource {
             let Some(reader) = &mut self.reader else { return Ok(0) };
             let read = reader.read(&mut self.read).map_err(unreadable)?;
             if read > 0 {
+                self.bytes_read += read as u64;
                 return Ok(read);
             }
             self.reader = None;
@@ -182,16 +225,33 @@ impl LogSource {
         }
     }
 
+    /// Line by line, so that of a bad one nothing comes out, and of those before it everything.
     fn convert(&mut self, read: usize) -> Result<(), Place> {
         let Some(mut lines) = self.lines.take() else { return Ok(()) };
-        let converted = if read > 0 {
-            let pushed = lines.push(&self.read[..read], &mut self.converted);
-            self.lines = Some(lines);
-            pushed
-        } else {
-            lines.finish(&mut self.converted).map(drop)
-        };
-        converted.map_err(|error| self.line_place(&error))
+        if read == 0 {
+            let whole = self.converted.len();
+            return lines.finish(&mut self.converted).map(drop).or_else(|error| {
+                self.converted.truncate(whole);
+                self.judge(&error)
+            });
+        }
+        for line in self.read[..read].split_inclusive(|byte| *byte == b'\n') {
+            let whole = self.converted.len();
+            if let Err(error) = lines.push(line, &mut self.converted) {
+                self.converted.truncate(whole);
+                return self.judge(&error);
+            }
+        }
+        self.lines = Some(lines);
+        Ok(())
+    }
+
+    /// Whether a bad line is where an interrupted append ends. Then the source ends before it.
+    fn judge(&mut self, error: &LineError) -> Result<(), Place> {
+        // The rest of the file has its say: a seal there may vouch for what is bad.
+        while self.read_some()? > 0 {}
+        self.torn = torn_lines(&self.parts[0].path, self.bytes_read);
+        if self.torn.is_some() { Ok(()) } else { Err(self.line_place(error)) }
     }
 
     fn line_place(&self, error: &LineError) -> Place {
@@ -321,6 +381,20 @@ impl Border {
         }
         usize::try_from(self.decoder.position() - before)
             .map_or(chunk.len(), |wanted| wanted.min(chunk.len()))
+    }
+}
+
+/// What a writer would cut off this text, if it is a file that ends in an interrupted append. Only its first bytes are
+/// looked at, because a writer may be at work.
+fn torn_lines(path: &Path, bytes: u64) -> Option<TornLines> {
+    let mut file = File::open(path).ok().filter(|_| path.is_file())?.take(bytes);
+    let mut recovery = LinesRecovery::new(hash_seed(), u64::MAX);
+    let mut chunk = vec![0; READ_BYTES];
+    loop {
+        match file.read(&mut chunk).ok()? {
+            0 => return recovery.finish().ok()?.cut,
+            read => recovery.push(&chunk[..read]).ok()?,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::summary::Summary;
 /// Read a log into empty memory and print what it comes to.
 ///
 /// PATH is a data directory, or a file in the binary or the JSON Lines form, or `-` for standard input. Nothing is
-/// written and no lock is taken, so a log can be replayed while `walletlab run` writes to it.
+/// written and no lock is taken, so a log can be replayed while `walletlab serve` or `run` writes to it.
 ///
 /// `sequence` is the number of records, which is the sequence that the next one takes; the page shows the same number.
 /// `accounts`, `balances_total` (minor units, by asset) count the accounts without `@`; `completed` and `failed` count
@@ -51,9 +51,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let (path, sequence) = (args.path.display(), summary.sequence);
         return Err(Failure::Usage(format!("{path}: the log has {sequence} records, --until wants {until}")));
     }
-    if let (Some(torn), None) = (&recovered.cut, args.until) {
-        let place = source.place(torn.cut_at_byte, torn.next_sequence, torn.to_string());
-        eprintln!("left out: {place}; `walletlab run` cuts it when it goes on");
+    let cut = recovered.cut.as_ref();
+    let cut = cut.map(|torn| source.place(torn.cut_at_byte, torn.next_sequence, torn.to_string()));
+    if let (Some(place), None) = (source.torn().or(cut), args.until) {
+        eprintln!("left out: {place}; whoever writes to the log next cuts it");
     }
     if args.json {
         print_json(&summary)?;

@@ -19,7 +19,7 @@ use crate::summary::{Summary, violations};
 /// has two records; that the balances of each asset add up to 0 and none is below its floor; that the read models say
 /// what the ledger says; and that the other form of the log (JSON Lines or binary) turns back into the same bytes.
 ///
-/// Nothing is written and no lock is taken. A log that `walletlab run` is writing to at the moment may end in a batch
+/// Nothing is written and no lock is taken. A log that `walletlab serve` or `run` is writing to at the moment may end in a batch
 /// that is not whole yet, which looks like the tail of an interrupted append.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = concat!("\
@@ -30,7 +30,7 @@ Examples:
 Exit codes:
   0  everything holds
   1  a finding. Damage is named by file, byte (or line) and record. The tail of an interrupted append is a finding
-     too: it may be cut, because nothing in it was ever reported as durable, and `walletlab run` cuts it and says so
+     too: it may be cut, because nothing in it was ever reported as durable, and whoever writes next cuts it and says so
   2  there is no log"))]
 pub(crate) struct Args {
     /// A data directory, a file in either form, or `-`
@@ -184,20 +184,23 @@ impl Check {
         let mut findings = Vec::new();
         let sequence = projections.checkpoint();
         let place = |what| source.place(self.counted.bytes, sequence, what);
+        let may_be_cut = "nothing in it was ever reported as durable, so it may be cut, and whoever writes to the log \
+                          next does so";
         if let Some(torn) = cut {
-            let what = format!(
-                "the tail of an interrupted append, {} bytes: nothing in it was ever reported as durable, so it may be \
-                 cut, and `walletlab run` does so ({})",
-                torn.bytes_cut, torn.reason
-            );
+            let (bytes, reason) = (torn.bytes_cut, &torn.reason);
+            let what = format!("the tail of an interrupted append, {bytes} bytes: {may_be_cut} ({reason})");
             findings.push(Finding { kind: "torn_tail", place: place(what) });
+        }
+        if let Some(place) = source.torn() {
+            let what = format!("{}; {may_be_cut}", place.what);
+            findings.push(Finding { kind: "torn_tail", place: Place { what, ..place } });
         }
         if let Some(tail) = tail
             && !tail.is_sealed()
         {
             let what = format!(
-                "no seal covers the {} records from {} on: an append was interrupted behind them; the next one that \
-                 `walletlab run` makes seals them",
+                "no seal covers the {} records from {} on: an append was interrupted behind them; the next \
+                 one seals them",
                 tail.next_sequence() - tail.sealed_before(),
                 tail.sealed_before()
             );

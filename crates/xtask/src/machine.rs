@@ -50,23 +50,29 @@ fn ensure_chromium() -> anyhow::Result<()> {
     if !missing() {
         return Ok(());
     }
-    let commands = [
-        &["apt-get", "update"][..],
-        &["apt-get", "install", "--yes", "--no-install-recommends", "chromium", "chromium-driver"],
-    ];
-    let by_hand = commands.map(|words| words.join(" ")).join(" && ");
-    let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
-    if !is_root || on_path("apt-get").is_none() {
-        bail!(
-            "the tests need Chromium and chromedriver on PATH; install them, on Debian as root with: {by_hand}"
-        );
-    }
-    println!("Chromium or its driver is missing: {by_hand}");
-    for words in commands {
-        check(Command::new(words[0]).args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    }
+    install(&["chromium", "chromium-driver"], "Chromium and chromedriver on PATH")?;
     if missing() {
         bail!("apt-get installed its packages, but chromium and chromedriver are still not on PATH");
+    }
+    Ok(())
+}
+
+/// Installs Debian packages, or says how to.
+///
+/// # Errors
+/// Without root or apt-get: what is `needed`, and the commands that a person can give.
+pub(crate) fn install(packages: &[&str], needed: &str) -> anyhow::Result<()> {
+    let mut install = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+    install.extend(packages);
+    let commands = [vec!["apt-get", "update"], install];
+    let by_hand = commands.each_ref().map(|words| words.join(" ")).join(" && ");
+    let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
+    if !is_root || on_path("apt-get").is_none() {
+        bail!("the tests need {needed}; on Debian, as root: {by_hand}");
+    }
+    println!("missing: {needed}; {by_hand}");
+    for words in commands {
+        check(Command::new(words[0]).args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
     Ok(())
 }

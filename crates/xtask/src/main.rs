@@ -1,13 +1,15 @@
 //! `cargo xtask`: what a person or a machine does with this repository, as numbered steps.
 //!
-//! - `cargo xtask run` makes the machine ready, builds page and binary, and serves the page.
+//! - `cargo xtask run` makes the machine ready, builds page and binary, and serves both API and page.
 //! - `cargo xtask test` runs every test there is, in the same way everywhere.
 //! - `cargo xtask build` and `cargo xtask ci` are parts of the two, or more of them.
 //!
-//! Each step can be repeated: one with nothing to do takes a moment. What must be fetched is fetched by rustup, cargo
-//! and apt-get, and each time a line says so; nothing is skipped in silence.
+//! Each step can be repeated: one with nothing to do takes a moment. What must be fetched is fetched by rustup, cargo,
+//! pip and apt-get, and each time a line says so; nothing is skipped in silence.
 
 mod html;
+mod http_tests;
+mod http_tools;
 mod machine;
 mod page;
 mod plan;
@@ -34,23 +36,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build page and binary, then serve the page
+    /// Build page and binary, then serve the API and the page
     Run {
         #[command(flatten)]
         to: Destination,
         /// Where to listen; port 0 picks a free one
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// The data directory, from the root of the repository
+        #[arg(long, value_name = "DIRECTORY", default_value = "walletlab-data")]
+        data: PathBuf,
         /// Stop when everything is built
         #[arg(long)]
         no_serve: bool,
     },
-    /// Build page and binary
+    /// Build the page, and the binary with the page in it
     Build {
         #[command(flatten)]
         to: Destination,
     },
-    /// Run every test: native, WebAssembly in headless Chromium, and the real page
+    /// Run every test: native, WebAssembly in headless Chromium, HTTP tools against the real server, and the real page
     Test {
         /// Only tests whose name contains this
         filter: Option<String>,
@@ -86,10 +91,11 @@ fn work(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build { to } => plan_build(&workspace, &to)?.run(),
         Command::Run { to, no_serve: true, .. } => plan_build(&workspace, &to)?.run(),
-        Command::Run { to, listen, no_serve: false } => {
+        Command::Run { to, listen, data, no_serve: false } => {
             plan_build(&workspace, &to)?.run()?;
-            println!("\nserving the page until Ctrl-C");
-            workspace.serve(listen, &page::checked_dist(&workspace, &to.dist)?)
+            let data = workspace.root().join(data);
+            println!("\nserving until Ctrl-C; the data directory is {}", data.display());
+            workspace.serve(listen, &data)
         }
         Command::Test { filter, only, to } => {
             let dist = page::checked_dist(&workspace, &to.dist)?;

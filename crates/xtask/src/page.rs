@@ -13,6 +13,9 @@ use crate::workspace::{Workspace, cargo, check};
 /// Names what the directory was built from; a directory without it was not built here and is never replaced.
 const STAMP: &str = "build-stamp.txt";
 
+/// The variable by which the build of `walletlab` learns where the page is that becomes a part of it.
+const EMBED_PAGE: &str = "WALLETLAB_EMBED_PAGE";
+
 /// The directory for the built page as an absolute path.
 ///
 /// # Errors
@@ -29,15 +32,18 @@ pub(crate) fn checked_dist(workspace: &Workspace, dist: &Path) -> anyhow::Result
     Ok(dist)
 }
 
-/// Adds the steps that build page and binary.
+/// Adds the steps that build the page, and the binary with the page in it.
 pub(crate) fn plan(plan: &mut Plan, workspace: &Workspace, dist: &Path) {
     plan.step("compiling the page to WebAssembly, optimised (a minute or two the first time)", compile);
     let (here, there) = (workspace.clone(), dist.to_owned());
     plan.step(format!("putting the page together in {}", shown(workspace, dist)), move || {
         assemble(&here, &there)
     });
-    plan.step("building the binary walletlab, optimised", || {
-        check(cargo().args(["build", "--release", "--package", "walletlab"]))
+    let page = dist.to_owned();
+    plan.step("building the binary walletlab, optimised, with the page in it", move || {
+        let mut command = cargo();
+        command.env(EMBED_PAGE, page).args(["build", "--release", "--package", "walletlab"]);
+        check(&mut command)
     });
 }
 

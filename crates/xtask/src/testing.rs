@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::bail;
 use clap::ValueEnum;
 
+use crate::http_tests;
+use crate::http_tools::{self, HttpTool};
 use crate::machine;
 use crate::page;
 use crate::plan::Plan;
@@ -18,6 +20,8 @@ pub(crate) enum TestKind {
     Native,
     /// WebAssembly in headless Chromium
     Wasm,
+    /// Load, contract and metrics tools against the real server
+    Http,
     /// The real page, served by the real binary
     Browser,
 }
@@ -34,6 +38,12 @@ impl Selection {
     fn wants(&self, kind: TestKind) -> bool {
         self.only.is_none_or(|only| only == kind)
     }
+
+    /// The tools whose name the filter does not exclude: each is one test.
+    fn http_tools(&self) -> Vec<HttpTool> {
+        let fits = |tool: &HttpTool| self.filter.as_ref().is_none_or(|part| tool.name().contains(part));
+        HttpTool::ALL.into_iter().filter(fits).collect()
+    }
 }
 
 /// The steps that run the selected tests.
@@ -42,8 +52,12 @@ pub(crate) fn plan(workspace: &Workspace, dist: &Path, selection: &Selection) ->
     if selection.wants(TestKind::Native) {
         plan_native(&mut plan, selection);
     }
-    if selection.wants(TestKind::Wasm) || selection.wants(TestKind::Browser) {
+    let http_tools = if selection.wants(TestKind::Http) { selection.http_tools() } else { Vec::new() };
+    let is_page_wanted = selection.wants(TestKind::Browser) || !http_tools.is_empty();
+    if selection.wants(TestKind::Wasm) || is_page_wanted {
         machine::plan_wasm_target(&mut plan);
+    }
+    if selection.wants(TestKind::Wasm) || selection.wants(TestKind::Browser) {
         machine::plan_chromium(&mut plan);
     }
     if selection.wants(TestKind::Wasm) {
@@ -55,8 +69,14 @@ pub(crate) fn plan(workspace: &Workspace, dist: &Path, selection: &Selection) ->
             plan_wasm(&mut plan, workspace, name, directory, selection);
         }
     }
-    if selection.wants(TestKind::Browser) {
+    if is_page_wanted {
         page::plan(&mut plan, workspace, dist);
+    }
+    if !http_tools.is_empty() {
+        http_tools::plan(&mut plan, workspace, &http_tools);
+        http_tests::plan(&mut plan, workspace, http_tools);
+    }
+    if selection.wants(TestKind::Browser) {
         plan_browser(&mut plan, workspace, dist, selection);
     }
     Ok(plan)

@@ -4,9 +4,13 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+
+/// How often a program with a limit is asked whether it has ended.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The repository and its target directory, as cargo sees them.
 #[derive(Clone)]
@@ -72,23 +76,24 @@ impl Workspace {
 
     /// Becomes the server; only returns when it cannot start.
     #[cfg(unix)]
-    pub(crate) fn serve(&self, listen: SocketAddr, page: &Path) -> anyhow::Result<()> {
+    pub(crate) fn serve(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         use std::os::unix::process::CommandExt;
 
         // Whoever stops this process means the server, so they are one.
-        let error = self.server(listen, page).exec();
+        let error = self.server(listen, data).exec();
         Err(error).with_context(|| format!("cannot start {}", self.binary().display()))
     }
 
     /// Runs the server until it ends.
     #[cfg(not(unix))]
-    pub(crate) fn serve(&self, listen: SocketAddr, page: &Path) -> anyhow::Result<()> {
-        check(&mut self.server(listen, page))
+    pub(crate) fn serve(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
+        check(&mut self.server(listen, data))
     }
 
-    fn server(&self, listen: SocketAddr, page: &Path) -> Command {
+    fn server(&self, listen: SocketAddr, data: &Path) -> Command {
         let mut command = Command::new(self.binary());
-        command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--page").arg(page);
+        // The page is a part of the binary.
+        command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data);
         command
     }
 }
@@ -120,6 +125,28 @@ pub(crate) fn checkout() -> PathBuf {
 pub(crate) fn check(command: &mut Command) -> anyhow::Result<()> {
     let status =
         command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs a program with this one's input and output, and ends it when it takes longer than `limit`.
+pub(crate) fn check_within(command: &mut Command, limit: Duration) -> anyhow::Result<()> {
+    let mut child =
+        command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if started.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            bail!("`{}` took longer than {} s and was ended", shown(command), limit.as_secs());
+        }
+        std::thread::sleep(POLL);
+    };
     if !status.success() {
         bail!("`{}` ended with {status}", shown(command));
     }

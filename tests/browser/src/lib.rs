@@ -1,4 +1,5 @@
-//! What a browser test needs: a WebDriver client ([`Browser`], [`Locator`]) and the built product ([`Site`]).
+//! What a browser test needs: a WebDriver client ([`Browser`], [`Locator`]), the built product ([`Site`]) and clients of
+//! its API ([`Api`], [`Load`]).
 //!
 //! ```no_run
 //! use browser_tests::{Browser, Site};
@@ -20,12 +21,16 @@
 //! Invariants, as absences: no network but loopback, no browser profile that outlives its [`Browser`] (unless a
 //! directory for it was named), no process that outlives its owner.
 
+mod api;
 mod browser;
+mod files;
 mod locator;
 mod site;
 mod webdriver;
 
+pub use api::{Answer, Api, Load};
 pub use browser::{Browser, ConsoleEntry, Options, WindowHandle};
+pub use files::Files;
 pub use locator::Locator;
-pub use site::{Site, page_directory, walletlab_binary};
+pub use site::{Site, SiteOptions, page_directory, walletlab_binary};
 pub use webdriver::WebDriverError;

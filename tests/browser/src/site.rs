@@ -4,23 +4,46 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// A running `walletlab serve` on a free port of the loopback interface; it ends when this is dropped.
+/// A running `walletlab serve` on the loopback interface; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Site {
     server: Child,
     /// Kept open: a server must not find its standard output closed.
     _stdout: BufReader<ChildStdout>,
     url: String,
+    /// Ends with the site, unless a directory was named.
+    _data: Option<tempfile::TempDir>,
+}
+
+/// What a server starts with.
+#[derive(Clone, Debug, Default)]
+pub struct SiteOptions {
+    /// The port; 0 picks a free one.
+    pub port: u16,
+    /// Where its log lives; `None`: a new directory that ends with the server.
+    pub data: Option<PathBuf>,
+    /// A file with tokens; without one, whoever reaches the server may do everything.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Site {
-    /// Starts the built binary with the built page.
+    /// Starts the built binary with the built page, a new log and a free port.
     ///
     /// # Panics
     /// When one of the two is not built, naming the command that builds them; when the server ends at once.
     #[track_caller]
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&SiteOptions::default())
+    }
+
+    /// Starts the built binary with the built page, as `options` say.
+    ///
+    /// # Panics
+    /// As [`Site::start`].
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(options: &SiteOptions) -> Self {
         let (binary, page) = (walletlab_binary(), page_directory());
         for (path, what) in [(&binary, "binary"), (&page.join("index.html"), "page")] {
             assert!(
@@ -29,9 +52,17 @@ impl Site {
                 path.display()
             );
         }
-        let mut server = Command::new(&binary)
-            .args(["serve", "--listen", "127.0.0.1:0", "--page"])
-            .arg(&page)
+        let own = options.data.is_none().then(|| {
+            tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for the server's log: {error}"))
+        });
+        let data = own.as_ref().map_or(options.data.as_deref(), |own| Some(own.path()));
+        let mut command = Command::new(&binary);
+        command.args(["serve", "--listen", &format!("127.0.0.1:{}", options.port), "--page"]).arg(&page);
+        command.arg("--data").args(data);
+        if let Some(tokens) = &options.token_file {
+            command.arg("--token-file").arg(tokens);
+        }
+        let mut server = command
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
@@ -45,13 +76,30 @@ impl Site {
                 break url.to_owned();
             }
         };
-        Self { server, _stdout: stdout, url }
+        Self { server, _stdout: stdout, url, _data: own }
     }
 
     /// Where it listens, as in `http://127.0.0.1:40123`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The port that it listens on.
+    ///
+    /// # Panics
+    /// When its URL names none.
+    #[track_caller]
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let port = self.url.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
+        port.unwrap_or_else(|| panic!("no port in {}", self.url))
+    }
+
+    /// Kills the server as a power button would, and waits until it is gone.
+    pub fn kill(self) {
+        // Dropping it does just that.
+        drop(self);
     }
 }
 

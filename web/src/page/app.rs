@@ -8,7 +8,7 @@ use yew::prelude::*;
 use super::balances::Balances;
 use super::charts::Charts;
 use super::csv::LoadCsv;
-use super::dom::ask_to_persist;
+use super::dom::{ask_to_persist, source_of_address, use_address, write_source};
 use super::events::Events;
 use super::facts::{Facts, FactsProps};
 use super::files::LogFile;
@@ -16,13 +16,14 @@ use super::format::{duration, factor, origin_tag, short};
 use super::header::Header;
 use super::invariants::Invariants;
 use super::link::Link;
+use super::live::{self, Wanted};
 use super::notices::{self, Notices};
 use super::pipeline::Pipeline;
 use super::queues::Queues;
 use super::reset::ResetDialog;
 use super::state::{self, Action, Part, State, WorkerState};
 use super::transfer::Transfer;
-use crate::protocol::{BalancesWindow, Origin, Request, RunOptions, RunState, RunView};
+use crate::protocol::{BalancesWindow, Origin, Request, RunOptions, RunState, RunView, Source};
 
 /// Draws the page into the element `app`.
 ///
@@ -40,10 +41,12 @@ pub fn start() {
 /// The whole page.
 #[component]
 fn App() -> Html {
-    let state = use_reducer(State::default);
+    let state = use_reducer(|| State { source: source_of_address(), ..State::default() });
     let ask = use_link(&state);
     let wanted = use_state_eq(|| None::<RunOptions>);
-    use_shortcuts(&state.run, state.worker == WorkerState::Live, &ask);
+    let token_wanted = use_state_eq(|| Wanted::No);
+    let is_live = state.worker == WorkerState::Live;
+    use_shortcuts(&state.run, is_live && state.source == Source::Browser, &ask);
     let tell = {
         let dispatcher = state.dispatcher();
         use_callback((), move |action, ()| dispatcher.dispatch(action))
@@ -59,21 +62,34 @@ fn App() -> Html {
         let wanted = wanted.clone();
         use_callback((), move |(), ()| wanted.set(None))
     };
+    let choose = use_source(&state, &ask);
+    let want_token = {
+        let token_wanted = token_wanted.clone();
+        use_callback((), move |(), ()| token_wanted.set(Wanted::Yes))
+    };
     let log_bytes = state.log.as_ref().map_or(0, |log| log.bytes);
     html! {
         <>
             <a class="skip" href="#main">{ "Skip to the pipeline" }</a>
-            <Header live={state.worker == WorkerState::Live} run={state.run.clone()} options={state.options.clone()}
-                ask={ask.clone()} {reset} />
+            <Header source={state.source} live={is_live} run={state.run.clone()} options={state.options.clone()}
+                ask={ask.clone()} {reset} {choose} {want_token} />
             { status_line(&state) }
             <main id="main">
                 { dead(&state.worker) }
                 <Notices notices={state.notices.clone()} {dismiss} />
-                <Facts ..FactsProps::of(&state) />
-                { panels(&state, &ask, &tell) }
+                { match state.source {
+                    Source::Browser => html! { <>
+                        <Facts ..FactsProps::of(&state) />
+                        { panels(&state, &ask, &tell) }
+                    </> },
+                    Source::Server => live::body(&state, &ask, &tell, &token_wanted),
+                } }
             </main>
-            { foot() }
-            <AccountNames balances={state.balances.clone()} />
+            { foot(state.source) }
+            <AccountNames balances={match state.source {
+                Source::Browser => state.balances.clone(),
+                Source::Server => state.live.balances.clone(),
+            }} />
             <ResetDialog wanted={(*wanted).clone()} sequence={state.sequence} {log_bytes} scale={state.default_asset().1}
                 {ask} {close} />
         </>
@@ -98,7 +114,7 @@ fn panels(state: &State, ask: &Callback<Request>, tell: &Callback<Action>) -> Ht
     }
 }
 
-/// Starts the worker once and gives the way to ask it.
+/// Starts the worker once, with what the address asks for, and gives the way to ask it.
 #[hook]
 fn use_link(state: &UseReducerHandle<State>) -> Callback<Request> {
     let link = use_mut_ref(|| None::<Link>);
@@ -113,20 +129,40 @@ fn use_link(state: &UseReducerHandle<State>) -> Callback<Request> {
     // The link must be there before the first render ends, because the tables ask for their rows in it.
     if link.borrow().is_none() {
         let dispatcher = state.dispatcher();
-        match Link::spawn(Callback::from(move |action| dispatcher.dispatch(action))) {
+        match Link::spawn(state.source, Callback::from(move |action| dispatcher.dispatch(action))) {
             Ok(spawned) => *link.borrow_mut() = Some(spawned),
             Err(why) => state.dispatch(Action::Died(why)),
         }
     }
     {
         let dispatcher = state.dispatcher();
-        use_effect_with((), move |()| {
-            spawn_local(async move {
-                dispatcher.dispatch(Action::Persist(ask_to_persist().await));
-            });
+        // Some browsers ask the user, so only who sees this browser's log is asked, and once.
+        let is_asked = state.source == Source::Browser && state.persist.is_none();
+        use_effect_with(is_asked, move |is_asked| {
+            if *is_asked {
+                spawn_local(async move {
+                    dispatcher.dispatch(Action::Persist(ask_to_persist().await));
+                });
+            }
         });
     }
     ask
+}
+
+/// Gives the way to see something else; the page's address says what is seen.
+#[hook]
+fn use_source(state: &UseReducerHandle<State>, ask: &Callback<Request>) -> Callback<Source> {
+    let choose = {
+        let (dispatcher, ask) = (state.dispatcher(), ask.clone());
+        use_callback((), move |source, ()| {
+            // In this order: the tables of the other source ask for their rows when they are drawn, and that comes after.
+            ask.emit(Request::SetSource(source));
+            dispatcher.dispatch(Action::Source(source));
+            write_source(source);
+        })
+    };
+    use_address(choose.clone());
+    choose
 }
 
 /// Space runs and pauses, S steps, unless somebody types or presses a control.
@@ -173,6 +209,9 @@ fn shortcut(event: &KeyboardEvent, state: &RunState) -> Option<Request> {
 
 /// The only live region, so that a screen reader hears what the world does and no counting.
 fn status_line(state: &State) -> Html {
+    if state.source == Source::Server && state.worker == WorkerState::Live {
+        return live_status_line(state);
+    }
     let measured = &state.measured;
     let class = match (&state.worker, &state.run.state) {
         (WorkerState::Dead(_), _) => "status bad",
@@ -195,6 +234,21 @@ fn status_line(state: &State) -> Html {
     }
 }
 
+fn live_status_line(state: &State) -> Html {
+    let view = state.live.view.as_ref();
+    let class = match (live::is_wrong(view), live::is_flowing(view)) {
+        (true, _) => "status bad",
+        (false, true) => "status running",
+        (false, false) => "status",
+    };
+    html! {
+        <section {class} aria-label="Status">
+            <p class="sentence" role="status" aria-live="polite" data-testid="status">{ live::sentence(view) }</p>
+            { live::machine(&state.live) }
+        </section>
+    }
+}
+
 fn dead(worker: &WorkerState) -> Html {
     let WorkerState::Dead(why) = worker else { return Html::default() };
     let reload = |_: MouseEvent| {
@@ -212,22 +266,34 @@ fn dead(worker: &WorkerState) -> Html {
     }
 }
 
-fn foot() -> Html {
+fn foot(source: Source) -> Html {
+    let replayed = match source {
+        Source::Browser => "computed again from the stored log",
+        Source::Server => "computed in this tab from the server's state and log",
+    };
+    let measured = match source {
+        Source::Browser => "counted or clocked while the real code ran in this tab",
+        Source::Server => "counted or clocked in this tab, or told by the server",
+    };
     html! {
         <footer class="foot">
             <section aria-labelledby="legend-title">
                 <h2 id="legend-title">{ "Where a number comes from" }</h2>
                 <ul>
-                    <li>{ origin_tag(Origin::Measured) }{ "counted or clocked while the real code ran in this tab" }</li>
-                    <li>{ origin_tag(Origin::Replayed) }{ "computed again from the stored log" }</li>
-                    <li>{ origin_tag(Origin::Modelled) }{ "decided by the seed: network, disk latency and time of the simulated world" }</li>
+                    <li>{ origin_tag(Origin::Measured) }{ measured }</li>
+                    <li>{ origin_tag(Origin::Replayed) }{ replayed }</li>
+                    if source == Source::Browser {
+                        <li>{ origin_tag(Origin::Modelled) }{ "decided by the seed: network, disk latency and time of the simulated world" }</li>
+                    }
                 </ul>
             </section>
             <section aria-labelledby="keys-title">
                 <h2 id="keys-title">{ "Keys" }</h2>
                 <ul>
-                    <li><kbd>{ "Space" }</kbd>{ "run or pause" }</li>
-                    <li><kbd>{ "S" }</kbd>{ "one step" }</li>
+                    if source == Source::Browser {
+                        <li><kbd>{ "Space" }</kbd>{ "run or pause" }</li>
+                        <li><kbd>{ "S" }</kbd>{ "one step" }</li>
+                    }
                     <li><kbd>{ "Tab" }</kbd>{ "through every control" }</li>
                 </ul>
             </section>

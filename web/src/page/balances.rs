@@ -19,6 +19,9 @@ pub(super) struct BalancesProps {
     pub balances: Part<Option<BalancesWindow>>,
     pub entries: Part<Option<EntriesWindow>>,
     pub origin: Origin,
+    /// The record from which on entries are here, where the beginning of the log is not.
+    #[prop_or_default]
+    pub since: Option<u64>,
     pub ask: Callback<Request>,
 }
 
@@ -36,10 +39,10 @@ pub(super) fn Balances(props: &BalancesProps) -> Html {
     html! {
         <section class="card balances" aria-labelledby="balances-title" data-testid="balances">
             if let Some(name) = account.as_ref() {
-                <Entries account={name.clone()} entries={props.entries.clone()} origin={props.origin}
+                <Entries account={name.clone()} entries={props.entries.clone()} origin={props.origin} since={props.since}
                     ask={props.ask.clone()} close={choose.reform(|()| None)} />
             } else {
-                <BalanceTable balances={props.balances.clone()} origin={props.origin} ask={props.ask.clone()}
+                <BalanceTable balances={props.balances.clone()} origin={props.origin} since={props.since} ask={props.ask.clone()}
                     choose={choose.reform(Some)} />
             }
         </section>
@@ -50,6 +53,7 @@ pub(super) fn Balances(props: &BalancesProps) -> Html {
 struct BalanceTableProps {
     balances: Part<Option<BalancesWindow>>,
     origin: Origin,
+    since: Option<u64>,
     ask: Callback<Request>,
     choose: Callback<String>,
 }
@@ -113,7 +117,9 @@ fn BalanceTable(props: &BalanceTableProps) -> Html {
             </div>
             <div class="scroll" tabindex="0" role="region" aria-label="Balance rows, scrollable" {onscroll}>
                 { table(props, *seen, &order) }
-                if matched == 0 { <p class="empty">{ if search.is_empty() {
+                if matched == 0 { <p class="empty">{ if search.is_empty() && props.since.is_some() {
+                    "The server has no account yet. Open one by hand, or over its API."
+                } else if search.is_empty() {
                     "Accounts appear here as they are opened. Press Run, or load a CSV file."
                 } else {
                     "No account has that in its name."

@@ -28,16 +28,12 @@ pub(super) fn Charts(props: &ChartsProps) -> Html {
         Some(chart) => (chart.interval_micros, chart.points.as_slice()),
         None => (0, [].as_slice()),
     };
-    let per_second = |count: u32| (u64::from(count) * 1_000_000).checked_div(interval).unwrap_or(0);
     let line = |name, class, value: &dyn Fn(&ChartPoint) -> u64| Line {
         name,
         class,
         values: points.iter().map(value).collect(),
     };
-    let throughput = vec![
-        line("completed", "line completed", &|point| per_second(point.completed)),
-        line("refused", "line refused", &|point| per_second(point.refused)),
-    ];
+    let origin = Origin::Modelled;
     let latency = vec![
         line("p50", "line p50", &|point| point.latency_p50_micros.into()),
         line("p95", "line p95", &|point| point.latency_p95_micros.into()),
@@ -45,10 +41,37 @@ pub(super) fn Charts(props: &ChartsProps) -> Html {
     ];
     html! {
         <div class="charts">
-            <Chart title="Throughput" unit="commands per virtual second" quantity={Quantity::Rate} {interval} lines={throughput} />
-            <Chart title="Latency" unit="first sending to answer, logarithmic" quantity={Quantity::Time} {interval} lines={latency} />
+            <Chart title="Throughput" unit="commands per virtual second" quantity={Quantity::Rate} {interval}
+                lines={throughput(interval, points)} {origin} />
+            <Chart title="Latency" unit="first sending to answer, logarithmic" quantity={Quantity::Time} {interval} lines={latency} {origin} />
         </div>
     }
+}
+
+/// Throughput alone, by this machine's clock.
+#[component]
+pub(super) fn Throughput(props: &ChartsProps) -> Html {
+    let (interval, points) = match props.chart.as_ref() {
+        Some(chart) => (chart.interval_micros, chart.points.as_slice()),
+        None => (0, [].as_slice()),
+    };
+    html! {
+        <Chart title="Throughput" unit="commands a second, as they arrive" quantity={Quantity::Rate} {interval}
+            lines={throughput(interval, points)} origin={Origin::Measured} />
+    }
+}
+
+fn throughput(interval: u64, points: &[ChartPoint]) -> Vec<Line> {
+    let per_second = |count: u32| (u64::from(count) * 1_000_000).checked_div(interval).unwrap_or(0);
+    let line = |name, class, value: &dyn Fn(&ChartPoint) -> u64| Line {
+        name,
+        class,
+        values: points.iter().map(value).collect(),
+    };
+    vec![
+        line("completed", "line completed", &|point| per_second(point.completed)),
+        line("refused", "line refused", &|point| per_second(point.refused)),
+    ]
 }
 
 /// What the numbers of a chart count.
@@ -74,6 +97,7 @@ struct ChartProps {
     quantity: Quantity,
     interval: u64,
     lines: Vec<Line>,
+    origin: Origin,
 }
 
 #[component]
@@ -101,7 +125,7 @@ fn Chart(props: &ChartProps) -> Html {
         <section class="card chart" aria-labelledby={id.clone()}>
             <div class="card-head">
                 <h2 {id}>{ props.title }</h2>
-                { origin_tag(Origin::Modelled) }
+                { origin_tag(props.origin) }
                 <p class="hint">{ props.unit }</p>
             </div>
             <ul class="legend">{ for legend }</ul>

@@ -6,12 +6,64 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlSelectElement, ResizeObserver, Window};
 use yew::prelude::*;
 
+use crate::protocol::Source;
+
 /// Runs `function` once, just before the browser paints.
 pub(super) fn before_paint(function: &Function) {
     if let Some(window) = web_sys::window() {
         // It fails only in a document that is being thrown away, where nothing is painted any more.
         let _ = window.request_animation_frame(function);
     }
+}
+
+/// The end of an address that shows the live server.
+const LIVE: &str = "#live";
+
+/// What the page's address asks for.
+pub(super) fn source_of_address() -> Source {
+    let hash = web_sys::window().and_then(|window| window.location().hash().ok());
+    if hash.as_deref() == Some(LIVE) { Source::Server } else { Source::Browser }
+}
+
+/// Makes the page's address ask for `source`, without a new entry in the history.
+pub(super) fn write_source(source: Source) {
+    let Some(window) = web_sys::window() else { return };
+    if source_of_address() == source {
+        return;
+    }
+    let (Ok(history), Ok(path), Ok(query)) =
+        (window.history(), window.location().pathname(), window.location().search())
+    else {
+        return;
+    };
+    let end = if source == Source::Server { LIVE } else { "" };
+    // A browser that refuses, as it does after too many changes, shows an old address and nothing worse.
+    let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&format!("{path}{query}{end}")));
+}
+
+/// Calls `changed` with what the address asks for whenever somebody edits its end, as long as the component lives.
+#[hook]
+pub(super) fn use_address(changed: Callback<Source>) {
+    use_effect_with((), move |()| {
+        let closure = Closure::<dyn FnMut()>::new(move || {
+            let hash = web_sys::window().and_then(|window| window.location().hash().ok());
+            // Other ends are places in the page, as that of the link that skips the header.
+            if matches!(hash.as_deref(), Some(LIVE | "")) {
+                changed.emit(source_of_address());
+            }
+        });
+        let window = web_sys::window();
+        if let Some(window) = &window {
+            // It fails only for a type of event that does not exist.
+            let _ = window.add_event_listener_with_callback("hashchange", closure.as_ref().unchecked_ref());
+        }
+        move || {
+            if let Some(window) = window {
+                let _ = window
+                    .remove_event_listener_with_callback("hashchange", closure.as_ref().unchecked_ref());
+            }
+        }
+    });
 }
 
 /// Whether the user asked the system for less motion.

@@ -4,7 +4,7 @@ use yew::prelude::*;
 
 use super::format::{origin_tag, time_of_day};
 use super::state::Part;
-use crate::amount;
+use crate::amount::{self, grouped};
 use crate::protocol::{EntriesWindow, EntryRow, Origin, Request};
 
 #[derive(Properties, PartialEq)]
@@ -12,6 +12,8 @@ pub(super) struct EntriesProps {
     pub account: String,
     pub entries: Part<Option<EntriesWindow>>,
     pub origin: Origin,
+    /// The record from which on entries are here, where the beginning of the log is not.
+    pub since: Option<u64>,
     pub ask: Callback<Request>,
     pub close: Callback<()>,
 }
@@ -46,9 +48,12 @@ pub(super) fn Entries(props: &EntriesProps) -> Html {
                     <tbody>{ for window.iter().flat_map(|window| window.rows.iter().map(|entry| row(entry, window.scale))) }</tbody>
                 </table>
                 if window.is_some_and(|window| window.rows.is_empty()) {
-                    <p class="empty">{ "No money has moved here." }</p>
+                    <p class="empty">{ if props.since.is_some() { "No money has moved here since this page attached." } else { "No money has moved here." } }</p>
                 }
             </div>
+            if let Some(record) = props.since {
+                <p class="hint">{ format!("Entries since record {}; older ones are on the server.", grouped(record)) }</p>
+            }
             { pager(props, window) }
         </>
     }

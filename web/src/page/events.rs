@@ -18,6 +18,9 @@ pub(super) const ROW_PX: u64 = 30;
 pub(super) struct EventsProps {
     pub events: Part<Option<EventsWindow>>,
     pub origin: Origin,
+    /// The record from which on events are here, where the beginning of the log is not.
+    #[prop_or_default]
+    pub since: Option<u64>,
     pub ask: Callback<Request>,
 }
 
@@ -75,13 +78,13 @@ pub(super) fn Events(props: &EventsProps) -> Html {
             <div class="card-head">
                 <h2 id="events-title">{ "Events" }</h2>
                 { origin_tag(props.origin) }
-                <p class="hint">{ matches(props.events.as_ref(), &filter) }</p>
+                <p class="hint">{ matches(props.events.as_ref(), &filter, props.since) }</p>
                 { follow_button(&follow) }
             </div>
             { filters(&filter) }
             <div ref={frame} class="scroll" tabindex="0" role="region" aria-label="Event rows, scrollable" {onscroll}>
                 { table(props, *seen, &filter) }
-                if matched == 0 { <p class="empty">{ why_empty(props.events.as_ref(), &filter) }</p> }
+                if matched == 0 { <p class="empty">{ why_empty(props.events.as_ref(), &filter, props.since) }</p> }
             </div>
         </section>
     }
@@ -234,12 +237,14 @@ fn pick_as(
     html! { <button type="button" class="link" {onclick}>{ shown }</button> }
 }
 
-fn matches(window: Option<&EventsWindow>, filter: &EventFilter) -> String {
+fn matches(window: Option<&EventsWindow>, filter: &EventFilter, since: Option<u64>) -> String {
+    let place =
+        since.map_or_else(|| "in the log".to_owned(), |record| format!("since record {}", grouped(record)));
     match window {
         None => String::new(),
-        Some(window) if window.matched == window.total => format!("{} in the log", grouped(window.total)),
+        Some(window) if window.matched == window.total => format!("{} {place}", grouped(window.total)),
         Some(window) if *filter == EventFilter::default() => {
-            format!("the newest {} of {} in the log", grouped(window.matched), grouped(window.total))
+            format!("the newest {} of {} {place}", grouped(window.matched), grouped(window.total))
         }
         Some(window) if window.searched < window.total => {
             format!("{} of {} match so far, searching …", grouped(window.matched), grouped(window.total))
@@ -248,9 +253,11 @@ fn matches(window: Option<&EventsWindow>, filter: &EventFilter) -> String {
     }
 }
 
-fn why_empty(window: Option<&EventsWindow>, filter: &EventFilter) -> &'static str {
+fn why_empty(window: Option<&EventsWindow>, filter: &EventFilter, since: Option<u64>) -> &'static str {
     if window.is_some_and(|window| window.total > 0) && *filter != EventFilter::default() {
         "No event matches. Clear the filter to see them all."
+    } else if since.is_some() {
+        "Nothing has happened since this page attached. What the server records from now on appears here."
     } else {
         "Nothing has happened yet. Press Run to start the clients, or send one transfer by hand."
     }

@@ -5,16 +5,23 @@ use yew::prelude::*;
 
 use super::dom::text_of;
 use super::state::{self, Part};
-use crate::protocol::{Request, RunOptions, RunState, RunView, Speed};
+use crate::protocol::{LiveRequest, Request, RunOptions, RunState, RunView, Source, Speed};
 
 #[derive(Properties, PartialEq)]
 pub(super) struct HeaderProps {
+    /// What is shown.
+    pub source: Source,
+    /// Whether the worker lives.
     pub live: bool,
     pub run: Part<RunView>,
     pub options: Part<RunOptions>,
     pub ask: Callback<Request>,
     /// The user wants a new world with this seed.
     pub reset: Callback<u64>,
+    /// The user wants to see something else.
+    pub choose: Callback<Source>,
+    /// The user wants to enter a token.
+    pub want_token: Callback<()>,
 }
 
 /// The head of the page.
@@ -29,12 +36,48 @@ pub(super) fn Header(props: &HeaderProps) -> Html {
                     <p>{ "A wallet pipeline you can stop, step and replay" }</p>
                 </div>
             </div>
+            { sources(props) }
             <div class="controls">
-                { run_controls(props) }
-                <SeedForm seed={props.options.seed} can_reset={props.live && props.run.state != RunState::LookingOn}
-                    reset={props.reset.clone()} />
+                { match props.source {
+                    Source::Browser => html! { <>
+                        { run_controls(props) }
+                        <SeedForm seed={props.options.seed} can_reset={props.live && props.run.state != RunState::LookingOn}
+                            reset={props.reset.clone()} />
+                    </> },
+                    Source::Server => server_controls(props),
+                } }
             </div>
         </header>
+    }
+}
+
+/// The choice between the world in this tab and the server that the page came from.
+fn sources(props: &HeaderProps) -> Html {
+    let choice = |source: Source, hook: &'static str, word: &'static str, meaning: &'static str| {
+        let onchange = props.choose.reform(move |_: Event| source);
+        html! {
+            <label title={meaning}><input type="radio" name="source" class="visually-hidden" data-testid={hook}
+                checked={props.source == source} {onchange} /><span>{ word }</span></label>
+        }
+    };
+    html! {
+        <fieldset class="segments sources">
+            <legend class="visually-hidden">{ "What is shown" }</legend>
+            { choice(Source::Browser, "source-browser", "In this browser", "A simulated world, run and stored in this tab") }
+            { choice(Source::Server, "source-server", "Live server", "The log of the server that this page came from, followed as it grows") }
+        </fieldset>
+    }
+}
+
+fn server_controls(props: &HeaderProps) -> Html {
+    let again = props.ask.reform(|_: MouseEvent| Request::Live(LiveRequest::Retry));
+    let token = props.want_token.reform(|_: MouseEvent| ());
+    html! {
+        <div class="run" role="group" aria-label="Connection">
+            <button type="button" data-testid="reconnect" disabled={!props.live} onclick={again}
+                title="Close the stream and open it again at the next record">{ "Reconnect" }</button>
+            <button type="button" data-testid="token-open" disabled={!props.live} onclick={token}>{ "Token…" }</button>
+        </div>
     }
 }
 

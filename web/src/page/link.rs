@@ -9,7 +9,7 @@ use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
 use yew::Callback;
 
 use super::state::Action;
-use crate::protocol::{self, Frame, PROTOCOL, Request, Response, RunOptions};
+use crate::protocol::{self, Frame, PROTOCOL, Request, Response, RunOptions, Source};
 
 /// Where the worker's loader lies, beside the page.
 const WORKER_URL: &str = "./worker_loader.js";
@@ -27,15 +27,17 @@ struct Shared {
     waiting: RefCell<Vec<JsValue>>,
     listens: Cell<bool>,
     frame_shown: RefCell<Option<Closure<dyn FnMut()>>>,
+    /// What is shown first.
+    source: Source,
     told: Callback<Action>,
 }
 
 impl Link {
-    /// Starts the worker. Everything it says goes to `told`.
+    /// Starts the worker, which shows `source` first. Everything it says goes to `told`.
     ///
     /// # Errors
     /// When the browser cannot start a module worker; in words for people.
-    pub(super) fn spawn(told: Callback<Action>) -> Result<Self, String> {
+    pub(super) fn spawn(source: Source, told: Callback<Action>) -> Result<Self, String> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
         let worker = Worker::new_with_options(WORKER_URL, &options)
@@ -45,6 +47,7 @@ impl Link {
             waiting: RefCell::default(),
             listens: Cell::new(false),
             frame_shown: RefCell::default(),
+            source,
             told,
         });
         shared.prepare_credit();
@@ -105,6 +108,7 @@ impl Shared {
             protocol: PROTOCOL,
             frames_per_second_max: if super::dom::wants_reduced_motion() { 2 } else { 60 },
             options: RunOptions::default(),
+            source: self.source,
         });
         for message in self.waiting.take() {
             self.post_js(&message);

@@ -15,6 +15,7 @@ mod format;
 mod header;
 mod invariants;
 mod link;
+mod live;
 mod notices;
 mod pipeline;
 mod queues;

@@ -9,11 +9,12 @@ use std::rc::Rc;
 use yew::{AttrValue, Reducible};
 
 use super::dom::PersistAnswer;
+use super::live::{LiveState, SentCommand};
 use super::notices::{self, Notice};
 use crate::protocol::{
     AssetTotal, BalancesWindow, ChartView, CountsView, CsvNotice, DeadLetterRow, EntriesWindow, EventsWindow,
     Frame, InvariantView, LogForm, LogView, MeasuredView, PauseReason, QueueView, Response, RunOptions,
-    RunState, RunView, StageView, Status, TransferAnswer,
+    RunState, RunView, Source, StageView, Status, TransferAnswer,
 };
 
 /// A shared part of the state. Equal means the same allocation: a new part is a change, whatever it holds.
@@ -52,6 +53,10 @@ impl<T> Deref for Part<T> {
 pub(super) struct State {
     /// Whether the worker lives.
     pub worker: WorkerState,
+    /// What is shown: the world in this tab, which everything below is about, or a live server.
+    pub source: Source,
+    /// The live server.
+    pub live: LiveState,
     /// Whether the world runs.
     pub run: Part<RunView>,
     /// The world's options.
@@ -106,6 +111,8 @@ impl Default for State {
     fn default() -> Self {
         Self {
             worker: WorkerState::Starting,
+            source: Source::default(),
+            live: LiveState::default(),
             run: Part::new(RunView {
                 state: RunState::Opening,
                 speed: crate::protocol::Speed::Real,
@@ -216,6 +223,10 @@ pub(super) enum Action {
     Persist(PersistAnswer),
     /// The user sent a transfer.
     TransferSent(SentTransfer),
+    /// The user sent a command to the live server.
+    CommandSent(SentCommand),
+    /// The user wants to see something else.
+    Source(Source),
     /// The user sent CSV files.
     CsvSent,
     /// The user took a message away: its place in the list.
@@ -228,11 +239,21 @@ impl Reducible for State {
     fn reduce(self: Rc<Self>, action: Action) -> Rc<Self> {
         let mut next = Self::clone(&self);
         match action {
-            Action::Frame(frame) => next.take_frame(*frame),
+            Action::Frame(frame) => match frame.source {
+                Source::Browser => next.take_frame(*frame),
+                Source::Server => next.live.take_frame(*frame),
+            },
             Action::Told(response) => next.take_response(response),
             Action::Died(why) => next.worker = WorkerState::Dead(AttrValue::from(why)),
             Action::Persist(answer) => next.persist = Some(answer),
             Action::TransferSent(sent) => next.transfer = Part::new(Some(sent)),
+            Action::CommandSent(sent) => next.live.sent = Part::new(Some(sent)),
+            Action::Source(source) if source == next.source => return self,
+            Action::Source(source) => {
+                next.source = source;
+                // What is known of a server ends with the connection to it.
+                next.live = LiveState::default();
+            }
             Action::CsvSent => next.csv = Part::new(None),
             Action::Dismiss(place) => {
                 let mut notices = Vec::clone(&next.notices);
@@ -282,6 +303,7 @@ impl State {
                     self.transfer = Part::new(Some(SentTransfer { answer: Some(answer), ..sent.clone() }));
                 }
             }
+            Response::HandAnswer { request, answer } => self.live.take_answer(request, answer),
             Response::Csv(notice) => self.csv = Part::new(Some(notice)),
             Response::ExportReady { form, file } => {
                 let form = match form {
@@ -303,7 +325,7 @@ impl State {
     }
 }
 
-fn take<T>(part: &mut Part<T>, news: Option<T>) {
+pub(super) fn take<T>(part: &mut Part<T>, news: Option<T>) {
     if let Some(news) = news {
         *part = Part::new(news);
     }

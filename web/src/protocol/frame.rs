@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunOptions, Speed};
+use super::{LiveView, RunOptions, Source, Speed};
 
 /// What changed since the frame before. An absent part is as it was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
     /// Counts the frames of this worker, from 1.
     pub number: u64,
+    /// What the frame is about.
+    pub source: Source,
+    /// How the page follows the server; never there for the world in this tab.
+    pub live: Option<LiveView>,
     /// Whether the world runs, and if not, why.
     pub run: Option<RunView>,
     /// The options of the world.

@@ -13,20 +13,24 @@
 //!    [`Request::FrameShown`], and never more than the asked number a second. Credit starts with one at `Start`.
 //! 4. Tables (events, balances, entries, queues, dead letters) go into a frame at most ten times a second, except in
 //!    answer to a new view or a finished step, which goes with the next frame.
+//! 5. [`Request::SetSource`] says whether the world in this tab is meant or the server that the page came from. Each
+//!    frame names its source; views begin anew with it.
 //!
 //! What is absent here: no `usize`, no floating point, no type of the core. The page cannot reach the world other
 //! than by a request, and a frame cannot change it.
 
 mod frame;
+mod live;
 
 pub use frame::*;
+pub use live::*;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 
 /// Raised whenever a message changes shape. Page and worker of different builds must not talk to each other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the page asks of the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +43,13 @@ pub enum Request {
         frames_per_second_max: u32,
         /// The options of the world to make if there is no log yet. A stored run keeps its own.
         options: RunOptions,
+        /// What is shown first. The log in this browser is not opened before it is asked for.
+        source: Source,
     },
+    /// What is shown from now on. The world in this tab stands still while the server is.
+    SetSource(Source),
+    /// About the server; refused while the world in this tab is shown.
+    Live(LiveRequest),
     /// Let virtual time flow.
     Run,
     /// Stop virtual time after the event at hand.
@@ -161,6 +171,13 @@ pub enum Response {
         transaction_id: String,
         /// What became of it.
         answer: TransferAnswer,
+    },
+    /// The answer to [`LiveRequest::Send`].
+    HandAnswer {
+        /// The number from the request.
+        request: u32,
+        /// What became of it.
+        answer: HandAnswer,
     },
     /// How far [`Request::LoadCsv`] is.
     Csv(CsvNotice),

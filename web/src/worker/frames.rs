@@ -1,5 +1,7 @@
 //! Makes frames: what the page shows, and of it only what changed.
 
+use std::mem;
+
 use ledger::{Digest, Reason};
 use projection::Projections;
 use sim::{Invariant, World};
@@ -8,6 +10,7 @@ use super::balances::{BalancesOrder, BalancesView, entries_window};
 use super::events::{Events, EventsView};
 use crate::protocol::{
     AssetTotal, BalanceSort, CountsView, Direction, EventFilter, Follow, Frame, InvariantView, LogView,
+    Source,
 };
 
 /// What the tables of the page ask for.
@@ -45,6 +48,8 @@ impl Default for Views {
 /// What the page has, and when it got it.
 pub(super) struct Frames {
     shown: Frame,
+    /// What the page has of the world in this tab while it is shown a server.
+    kept: Frame,
     number: u64,
     credit: bool,
     interval_ms: f64,
@@ -61,6 +66,7 @@ impl Frames {
     pub(super) fn new(frames_per_second_max: u32) -> Self {
         Self {
             shown: Frame::default(),
+            kept: Frame::default(),
             number: 0,
             credit: true,
             interval_ms: 1_000.0 / f64::from(frames_per_second_max.clamp(1, 60)),
@@ -68,6 +74,20 @@ impl Frames {
             tables_ms: f64::MIN,
             tables_wanted: true,
         }
+    }
+
+    /// The frames from now on are about `source`. What the page has of the world in this tab it keeps meanwhile; about
+    /// a server it is told everything anew.
+    pub(super) fn begin(&mut self, source: Source) {
+        if self.shown.source != source {
+            let fresh = Frame { source: Source::Server, ..Frame::default() };
+            let before = mem::replace(&mut self.shown, fresh);
+            match source {
+                Source::Server => self.kept = before,
+                Source::Browser => self.shown = mem::take(&mut self.kept),
+            }
+        }
+        self.tables_wanted = true;
     }
 
     /// The page has drawn the last frame.
@@ -104,8 +124,8 @@ impl Frames {
             self.tables_ms = now_ms;
             self.tables_wanted = false;
         }
-        let mut frame = Frame::default();
         let shown = &mut self.shown;
+        let mut frame = Frame { source: shown.source, ..Frame::default() };
         let mut any = false;
         macro_rules! changed {
             ($($part:ident),*) => {$(
@@ -117,7 +137,7 @@ impl Frames {
             )*};
         }
         changed!(run, options, sequence, digest, virtual_micros, step, balances_total, stages, queues);
-        changed!(dead_letters, events, balances, entries, invariants, chart, log, counts, measured);
+        changed!(dead_letters, events, balances, entries, invariants, chart, log, counts, measured, live);
         if !any {
             return None;
         }
@@ -188,7 +208,7 @@ pub(super) fn invariants(world: &World) -> Vec<InvariantView> {
     Invariant::ALL.into_iter().map(view).collect()
 }
 
-fn balances_total(projections: &Projections) -> Vec<AssetTotal> {
+pub(super) fn balances_total(projections: &Projections) -> Vec<AssetTotal> {
     let balances = &projections.balances;
     let totals = projections.totals.balances_total();
     totals

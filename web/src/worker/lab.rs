@@ -218,6 +218,9 @@ impl Lab {
                 self.errand_steps = self.errand_steps.max(REDRIVE_STEPS);
             }
             Request::FrameShown => self.frames.give_credit(),
+            // The page shows this world already, or the loop itself sees to it.
+            Request::SetSource(_) => {}
+            Request::Live(_) => shell.post(&live_is_not_shown()),
             // These wait for the store or for a file, and are done by the loop itself.
             Request::Start { .. }
             | Request::Reset { .. }
@@ -493,6 +496,15 @@ impl Lab {
         self.measured.from_ms = now;
         self.measured.from_events = events;
         self.measured.from_virtual = virtual_micros;
+    }
+}
+
+/// The answer to a word about a server while the world in this tab is shown.
+pub(super) fn live_is_not_shown() -> Response {
+    Response::Failed {
+        what: "A request for the live server".to_owned(),
+        why: "the page shows the world in this browser".to_owned(),
+        advice: "Choose \u{201c}Live server\u{201d} first.".to_owned(),
     }
 }
 

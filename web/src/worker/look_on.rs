@@ -12,8 +12,9 @@ use super::clock::now_ms;
 use super::follow::Follower;
 use super::frames::{Frames, Views, counts, log_parts, table_parts};
 use super::keeper::StoredRun;
-use super::{LOG, Shell};
-use crate::protocol::{Frame, LogView, Origin, Request, Response, RunState, RunView, Speed};
+use super::lab::live_is_not_shown;
+use super::{LOG, Shell, live};
+use crate::protocol::{Frame, LogView, Origin, Request, Response, RunState, RunView, Source, Speed};
 use crate::storage::{Lock, Notes, Onlooker, State, StoreError, Waiting};
 
 /// The interval of the charts, which an onlooker does not draw.
@@ -104,7 +105,11 @@ pub(super) async fn until_granted(
             return lock;
         }
         while let Some(request) = shell.next_request() {
-            handle(shell, request, frames, views);
+            if request == Request::SetSource(Source::Server) {
+                live::run(shell, frames, views, || ()).await;
+            } else {
+                handle(shell, request, frames, views);
+            }
         }
         // A log that changes under the reader is read again with the next look.
         if let Err(error) = read.catch_up(&onlooker).await
@@ -138,7 +143,8 @@ fn handle(shell: &Shell, request: Request, frames: &mut Frames, views: &mut View
             views.entries = account.map(|account| (account, before));
         }
         Request::ViewDeadLetters { rows } => views.dead_letters = rows,
-        Request::SetSpeed(_) | Request::Start { .. } => {}
+        Request::SetSpeed(_) | Request::Start { .. } | Request::SetSource(_) => {}
+        Request::Live(_) => shell.post(&live_is_not_shown()),
         Request::Run
         | Request::Pause
         | Request::Step { .. }

@@ -7,6 +7,7 @@
 //! | `keeper` | one commit at a time to the store, while the world goes on |
 //! | `files` | CSV files, export, import, reset |
 //! | `frames`, `stages`, `events`, `balances`, `follow` | what the page shows |
+//! | `live` | the log of a server in the place of the world in this tab |
 //!
 //! Absent here: any decision of the core, any number that is not counted or clocked, a queue of frames.
 
@@ -20,12 +21,14 @@ mod follow;
 mod frames;
 mod keeper;
 mod lab;
+mod live;
 mod look_on;
 mod open;
 mod stages;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::mem;
 use std::rc::Rc;
 
 use js_sys::{Array, Uint8Array};
@@ -36,7 +39,7 @@ use web_sys::MessageEvent;
 use self::clock::{Bell, Turns, now_ms, scope};
 use self::frames::{Frames, Views};
 use self::lab::Lab;
-use crate::protocol::{self, Frame, PROTOCOL, Request, Response, RunOptions};
+use crate::protocol::{self, Frame, PROTOCOL, PauseReason, Request, Response, RunOptions, Source};
 
 /// The log's name in the store, and the name of its lock.
 const LOG: &str = "main";
@@ -48,13 +51,16 @@ struct Shell {
     inbox: RefCell<VecDeque<Request>>,
     bell: Bell,
     turns: Turns,
+    /// Goes with every request to a live server. It is here and nowhere else, so it ends with the tab.
+    token: RefCell<Option<String>>,
 }
 
 /// Starts the worker inside its own global scope.
 pub fn start() {
     console_error_panic_hook::set_once();
     let turns = Turns::new().expect("a browser with workers has message channels");
-    let shell = Rc::new(Shell { inbox: RefCell::default(), bell: Bell::default(), turns });
+    let shell =
+        Rc::new(Shell { inbox: RefCell::default(), bell: Bell::default(), turns, token: RefCell::default() });
     let listener = {
         let shell = Rc::clone(&shell);
         Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| shell.receive(event.data()))
@@ -67,12 +73,18 @@ pub fn start() {
 }
 
 async fn run(shell: Rc<Shell>) {
-    let (frames_per_second_max, options) = shell.wait_for_start().await;
-    let mut lab = open::open(&shell, Frames::new(frames_per_second_max), Views::default(), options).await;
+    let (frames_per_second_max, options, source) = shell.wait_for_start().await;
+    let (mut frames, mut views) = (Frames::new(frames_per_second_max), Views::default());
+    if source == Source::Server {
+        live::run(&shell, &mut frames, &mut views, || ()).await;
+    }
+    let mut lab = open::open(&shell, frames, views, options).await;
     let mut usage_at = f64::MIN;
     loop {
         while let Some(request) = shell.next_request() {
-            if lab.needs_waiting(&request) {
+            if request == Request::SetSource(Source::Server) {
+                lab.stand_aside(&shell).await;
+            } else if lab.needs_waiting(&request) {
                 lab.handle_waiting(&shell, request).await;
             } else {
                 lab.handle(&shell, request);
@@ -92,6 +104,25 @@ async fn run(shell: Rc<Shell>) {
 }
 
 impl Lab {
+    /// The world stands still while the page shows a live server. What it had done already is still stored.
+    async fn stand_aside(&mut self, shell: &Shell) {
+        self.pause(PauseReason::Asked);
+        let mut frames = mem::replace(&mut self.frames, Frames::new(1));
+        let mut views = mem::take(&mut self.views);
+        live::run(shell, &mut frames, &mut views, || self.go_on_saving(shell)).await;
+        self.frames = frames;
+        self.views = views;
+    }
+
+    fn go_on_saving(&mut self, shell: &Shell) {
+        if let Err(error) = self.keeper.poll(&mut self.world) {
+            self.storage_failed(shell, &error);
+        }
+        if self.keeper.is_saving() && self.keeper.is_behind_run(&self.world) {
+            self.keeper.begin(&self.world);
+        }
+    }
+
     /// One turn of the loop: the store, the world, a frame. Says whether the world went on.
     fn turn(&mut self, shell: &Shell) -> bool {
         if let Err(error) = self.keeper.poll(&mut self.world) {
@@ -138,11 +169,13 @@ impl Shell {
         self.inbox.borrow_mut().pop_front()
     }
 
-    async fn wait_for_start(&self) -> (u32, RunOptions) {
+    async fn wait_for_start(&self) -> (u32, RunOptions, Source) {
         loop {
             match self.next_request() {
-                Some(Request::Start { protocol, frames_per_second_max, options }) if protocol == PROTOCOL => {
-                    return (frames_per_second_max, options);
+                Some(Request::Start { protocol, frames_per_second_max, options, source })
+                    if protocol == PROTOCOL =>
+                {
+                    return (frames_per_second_max, options, source);
                 }
                 Some(_) => self.post(&Response::Failed {
                     what: "The start of the worker".to_owned(),

@@ -1,5 +1,6 @@
 //! What the tests share: a content kind without meaning, logs made of steps, and items that own their bytes.
 
+mod border;
 mod decode;
 mod golden;
 mod lines;

@@ -36,7 +36,7 @@ fn some_log() -> Vec<u8> {
     rig.durable
 }
 
-fn lines(log: &[u8]) -> String {
+pub(super) fn lines(log: &[u8]) -> String {
     let mut decoder = Decoder::new();
     decoder.push(log);
     let mut to_lines = ToLines::new(LedgerContent::default());

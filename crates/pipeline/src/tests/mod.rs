@@ -1,8 +1,10 @@
 //! The pipeline at its boundary: a script of inputs in, outputs as text out.
 
 mod forms;
+mod lines_recovery;
 mod random;
 mod scripts;
+mod snapshots;
 
 use alloc::collections::VecDeque;
 use alloc::format;

@@ -34,7 +34,7 @@ pub(super) fn any_command() -> impl Strategy<Value = Command> {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Submit(Vec<Command>),
     Lookups,
     LoseLookups,
@@ -44,7 +44,7 @@ enum Step {
     Restart,
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+pub(super) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(any_command(), 1..6).prop_map(Step::Submit),
         4 => Just(Step::Lookups),
@@ -54,6 +54,29 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Redrive),
         1 => Just(Step::Restart),
     ]
+}
+
+pub(super) fn take_step(rig: &mut Rig, step: Step) {
+    match step {
+        Step::Submit(commands) => {
+            let request = |command| {
+                rig.requests += 1;
+                Request { request_id: rig.requests, command }
+            };
+            let requests = commands.into_iter().map(request).collect();
+            rig.input(Input::Submit(requests));
+        }
+        Step::Lookups => rig.answer_lookups(),
+        Step::LoseLookups => rig.asked.clear(),
+        Step::Durable => {
+            if !rig.appends.is_empty() {
+                rig.make_durable();
+            }
+        }
+        Step::Wait(micros) => rig.run(&format!("wait {micros}")),
+        Step::Redrive => rig.input(Input::Redrive { max: 2 }),
+        Step::Restart => rig.restart(),
+    }
 }
 
 proptest! {
@@ -76,21 +99,7 @@ proptest! {
         };
         let mut rig = Rig::new(config);
         for step in steps {
-            match step {
-                Step::Submit(commands) => {
-                    let requests = commands.into_iter().map(|command| {
-                        rig.requests += 1;
-                        Request { request_id: rig.requests, command }
-                    }).collect();
-                    rig.input(Input::Submit(requests));
-                }
-                Step::Lookups => rig.answer_lookups(),
-                Step::LoseLookups => rig.asked.clear(),
-                Step::Durable => if !rig.appends.is_empty() { rig.make_durable() },
-                Step::Wait(micros) => rig.run(&format!("wait {micros}")),
-                Step::Redrive => rig.input(Input::Redrive { max: 2 }),
-                Step::Restart => rig.restart(),
-            }
+            take_step(&mut rig, step);
             check_visible(&rig);
         }
         rig.settle();

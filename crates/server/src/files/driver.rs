@@ -1,17 +1,20 @@
 //! Runs a pipeline on a file journal.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::TryRecvError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pipeline::{Append, Config, Input, Lookup, Output, Pipeline, Reply, Request};
+use journal::Encoder;
+use pipeline::{Config, DurableView, Input, Lookup, Output, Pipeline, Reply, Request};
 use time::Timestamp;
 
-use super::{Cut, FileJournal, FilesError};
+use super::writer::{Done, Wake, Writer};
+use super::{Cut, Durable, FileJournal, FilesError, LogFormat, LogShared, Opened};
 
 /// Appends on their way at most, by [`Driver::config`]. Those that wait for the disk share its next sync.
 const APPENDS_IN_FLIGHT_MAX: u32 = 8;
+/// Durations of syncs kept until somebody asks; beyond, the newest are counted and not kept.
+const SYNC_MICROS_MAX: usize = 65_536;
 
 /// A pipeline with a durable log. The pipeline works on the thread that calls, and a thread of its own writes and syncs
 /// while the next appends are executed. What waits for the disk is written and synced at once, so a slow disk gets
@@ -20,6 +23,7 @@ const APPENDS_IN_FLIGHT_MAX: u32 = 8;
 /// It waits for nothing but in [`Driver::wait`] and [`Driver::close`], and it drops no reply.
 pub struct Driver {
     pipeline: Pipeline,
+    log: LogShared,
     writer: Writer,
     /// What the pipeline wants, while it is being done.
     outputs: Vec<Output>,
@@ -28,6 +32,22 @@ pub struct Driver {
     appends_pending: u32,
     /// Whether the log ends in a seal that calls all of it durable.
     closed: bool,
+    /// Whether an append failed, which ends everything but reading.
+    failed: bool,
+    stats: JournalStats,
+}
+
+/// What the journal did since its driver was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Bytes of the store, all segments together.
+    pub bytes: u64,
+    /// Appends made durable.
+    pub appends: u64,
+    /// Syncs that returned; each covers one append or more.
+    pub syncs: u64,
+    /// How long each write with its sync took since the last call, in microseconds; the first 65,536 of them.
+    pub sync_micros: Vec<u32>,
 }
 
 /// A driver, and what opening its directory found.
@@ -67,21 +87,51 @@ impl Driver {
     /// # Errors
     /// As [`FileJournal::open`]; and a configuration that cannot work.
     pub fn open(directory: &Path, config: &Config) -> Result<DriverOpened, FilesError> {
+        Driver::open_with(directory, config, LogFormat::Binary, Box::new(|| {}))
+    }
+
+    /// Opens a data directory whose log has this form. `wake` is called by the writing thread whenever
+    /// [`Driver::poll`] has something new to take in: after each sync, after a failure, and when that thread ends. It
+    /// must not block.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    pub fn open_with(
+        directory: &Path,
+        config: &Config,
+        format: LogFormat,
+        wake: Box<dyn Fn() + Send>,
+    ) -> Result<DriverOpened, FilesError> {
         config.validate().map_err(FilesError::Config)?;
-        let opened = FileJournal::open(directory, config.hash_seed)?;
+        Driver::start(FileJournal::open_with(directory, format, config.hash_seed)?, format, config, wake)
+    }
+
+    pub(super) fn start(
+        mut opened: Opened,
+        format: LogFormat,
+        config: &Config,
+        wake: Wake,
+    ) -> Result<DriverOpened, FilesError> {
+        seal_tail(&mut opened)?;
         let tail = opened.recovered.tail.as_ref();
-        let closed =
-            tail.is_none_or(|tail| tail.is_sealed() && tail.durable_before() == tail.next_sequence());
+        let closed = tail.is_none_or(|tail| tail.durable_before() == tail.next_sequence());
+        let log_id = opened.identity.log_id;
         let pipeline = Pipeline::recover(config, opened.recovered, opened.identity, opened.generation)
             .map_err(FilesError::Config)?;
+        let stats = JournalStats { bytes: opened.journal.bytes(), ..JournalStats::default() };
+        let durable = Durable { next_sequence: pipeline.durable_before(), bytes: stats.bytes };
+        let names = pipeline.projections().balances.names().clone();
         let driver = Driver {
             pipeline,
-            writer: Writer::start(opened.journal),
+            log: LogShared::new(format, log_id, opened.parts, durable, names, opened.index),
+            writer: Writer::start(opened.journal, wake),
             outputs: Vec::new(),
             lookups: Vec::new(),
             replies: Vec::new(),
             appends_pending: 0,
             closed,
+            failed: false,
+            stats,
         };
         Ok(DriverOpened { driver, cut: opened.cut })
     }
@@ -91,20 +141,49 @@ impl Driver {
         self.input(Input::Submit(requests));
     }
 
+    /// Puts up to `max` dead letters, the oldest first, back into the command queue. Returns how many.
+    pub fn redrive(&mut self, max: u32) -> u32 {
+        // The running total, because a letter that goes back may be executed, or be dead again, before this returns.
+        let redriven = |pipeline: &Pipeline| pipeline.commands().stats(now()).redriven;
+        let before = redriven(&self.pipeline);
+        self.input(Input::Redrive { max });
+        u32::try_from(redriven(&self.pipeline) - before).unwrap_or(u32::MAX)
+    }
+
     /// Takes in what became durable since the last call, without waiting.
     ///
     /// # Errors
-    /// An append failed. Everything that waits is answered `Unavailable`, and nothing is accepted any more.
+    /// An append failed. Everything that waits is answered `Unavailable` ([`Driver::take_replies`] has those answers
+    /// too), and nothing is accepted any more; what was durable can still be read from [`Driver::pipeline`]. The failure
+    /// is returned once, by the call that learns of it.
     pub fn poll(&mut self) -> Result<(), FilesError> {
         self.handle_timeout();
         while self.appends_pending > 0 {
             match self.writer.done.try_recv() {
                 Ok(done) => self.appended(done)?,
                 Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return Err(self.writer.panicked()),
+                Err(TryRecvError::Disconnected) => return Err(self.writer_gone()),
             }
         }
         Ok(())
+    }
+
+    /// Appends that were handed to the writing thread and whose reports [`Driver::poll`] has not taken in.
+    #[must_use]
+    pub fn appends_pending(&self) -> u32 {
+        self.appends_pending
+    }
+
+    /// Whether an append failed: from then on every command is answered `Unavailable`, and reads see what was durable.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// What the journal did so far, with the durations since the last call.
+    pub fn journal_stats(&mut self) -> JournalStats {
+        let sync_micros = std::mem::take(&mut self.stats.sync_micros);
+        JournalStats { sync_micros, ..self.stats.clone() }
     }
 
     /// Waits until one more append is durable; returns at once if none is on its way.
@@ -118,7 +197,7 @@ impl Driver {
         }
         match self.writer.done.recv() {
             Ok(done) => self.appended(done),
-            Err(_) => Err(self.writer.panicked()),
+            Err(_) => Err(self.writer_gone()),
         }
     }
 
@@ -133,12 +212,32 @@ impl Driver {
         &self.pipeline
     }
 
+    /// The durable log, for whoever reads it from another thread while this driver goes on.
+    #[must_use]
+    pub fn log(&self) -> &LogShared {
+        &self.log
+    }
+
+    /// A copy of what is durable, to be made a [`pipeline::Snapshot`] of on another thread. Costs O(accounts).
+    ///
+    /// # Panics
+    /// Never: the log of a driver ends in a seal.
+    #[must_use]
+    pub fn durable_view(&self) -> DurableView {
+        self.pipeline
+            .durable_view()
+            .expect("the log ended in a seal when it was opened, as every append does")
+    }
+
     /// Waits until everything accepted is durable and answered, and ends the log with a seal that says so. A log to
     /// which nothing was added stays as it is. Returns the settled pipeline and the last replies.
     ///
     /// # Errors
-    /// As [`Driver::poll`].
+    /// As [`Driver::poll`]; and a driver whose append failed before has nothing to end.
     pub fn close(mut self) -> Result<(Pipeline, Vec<Reply>), FilesError> {
+        if self.failed {
+            return Err(FilesError::Poisoned { path: self.writer.path().to_owned() });
+        }
         while self.appends_pending > 0 {
             self.wait()?;
         }
@@ -155,16 +254,40 @@ impl Driver {
 
     fn appended(&mut self, done: Done) -> Result<(), FilesError> {
         self.appends_pending -= done.appends;
+        self.stats.bytes = done.store_bytes;
         match done.durable_before {
             Ok(before) => {
+                self.stats.appends += u64::from(done.appends);
+                self.stats.syncs += 1;
+                if self.stats.sync_micros.len() < SYNC_MICROS_MAX {
+                    self.stats.sync_micros.push(done.micros);
+                }
                 self.input(Input::Appended { before });
+                if let Some(border) = self.pipeline.durable_border() {
+                    self.log.publish(border, done.store_bytes, self.pipeline.projections().balances.names());
+                }
                 Ok(())
             }
+            // The appends behind a failed one fail too, which says nothing new.
+            Err(_) if self.failed => Ok(()),
             Err(error) => {
-                self.input(Input::AppendFailed);
+                self.fail();
                 Err(error)
             }
         }
+    }
+
+    fn writer_gone(&mut self) -> FilesError {
+        self.appends_pending = 0;
+        if !self.failed {
+            self.fail();
+        }
+        self.writer.panicked()
+    }
+
+    fn fail(&mut self) {
+        self.failed = true;
+        self.input(Input::AppendFailed);
     }
 
     fn handle_timeout(&mut self) {
@@ -208,71 +331,21 @@ impl Driver {
     }
 }
 
-/// The thread that owns the journal.
-struct Writer {
-    appends: Option<Sender<Append>>,
-    done: Receiver<Done>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// What one sync came to.
-struct Done {
-    /// How many appends it covers.
-    appends: u32,
-    /// Every record with a smaller sequence is durable.
-    durable_before: Result<u64, FilesError>,
-}
-
-impl Writer {
-    fn start(mut journal: FileJournal) -> Writer {
-        // How many appends wait is bounded by the pipeline's `appends_in_flight_max`.
-        let (appends, to_write) = channel::<Append>();
-        let (report, done) = channel();
-        let thread = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            while let Ok(first) = to_write.recv() {
-                let (mut appends, mut before) = (1, first.next_sequence);
-                bytes.clear();
-                bytes.extend_from_slice(&first.bytes);
-                for next in to_write.try_iter() {
-                    appends += 1;
-                    before = next.next_sequence;
-                    bytes.extend_from_slice(&next.bytes);
-                }
-                let durable_before = journal.append(&bytes).map(|()| before);
-                if report.send(Done { appends, durable_before }).is_err() {
-                    return;
-                }
-            }
-        });
-        Writer { appends: Some(appends), done, thread: Some(thread) }
-    }
-
-    /// An append to a thread that is gone is reported by its missing answer.
-    fn append(&mut self, append: Append) {
-        if let Some(appends) = &self.appends {
-            let _ = appends.send(append);
+/// Ends a log whose last records have no seal with one that calls them durable: so every driver begins behind a seal, and
+/// so do the readers of its log.
+fn seal_tail(opened: &mut Opened) -> Result<(), FilesError> {
+    match opened.recovered.tail.take() {
+        Some(tail) if !tail.is_sealed() => {
+            let (recorded_at, next_sequence) = (tail.recorded_at(), tail.next_sequence());
+            let (mut encoder, mut seal) = (Encoder::resume(tail), Vec::new());
+            encoder.seal(opened.generation, recorded_at, next_sequence, &mut seal);
+            opened.journal.append(&seal)?;
+            opened.recovered.tail = Some(encoder.tail());
+            opened.generation += 1;
         }
+        tail => opened.recovered.tail = tail,
     }
-
-    fn panicked(&mut self) -> FilesError {
-        let stopped = std::io::Error::other("the writing thread panicked");
-        FilesError::io(Path::new("the log"), "append to it", stopped)
-    }
-
-    /// Ends the thread, which gives the directory's lock back.
-    fn stop(&mut self) {
-        self.appends = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.stop();
-    }
+    Ok(())
 }
 
 /// The wall clock; the pipeline itself makes sure that recorded times never fall.

@@ -35,9 +35,10 @@ pub enum FilesError {
         /// What is wrong.
         error: Box<RecoveryError>,
     },
-    /// A segment is missing, or a file has a name that its content does not fit.
+    /// A segment is missing, a file has a name that its content does not fit, the directory holds a log in another form, or
+    /// the text of a log in the JSON Lines form is refused (by line, byte and record).
     Segment {
-        /// The file.
+        /// The file or directory.
         path: PathBuf,
         /// What is wrong with it.
         what: String,
@@ -52,7 +53,7 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    pub(super) fn io(path: &Path, doing: &'static str, source: io::Error) -> FilesError {
+    pub(crate) fn io(path: &Path, doing: &'static str, source: io::Error) -> FilesError {
         FilesError::Io { path: path.to_owned(), doing, source }
     }
 }

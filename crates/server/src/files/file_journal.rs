@@ -4,14 +4,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use journal::{Decoder, HEADER_BYTES, Item, TornTail};
+use journal::{Decoder, HEADER_BYTES, Item, Tail, TornTail};
 use pipeline::{LogIdentity, Recovered, Recovery};
 
+use super::LogFormat;
 use super::directory::{DirectoryLock, Segment, segment_name, segments, sync_directory};
 use super::error::{FilesError, place};
+use super::log_shared::{INDEX_BYTES_MIN, LogIndex};
+use super::text_log::{Converter, TextRecovered, recover_text, refuse_segments, refuse_text, text_log_path};
 
 /// Bytes read at once.
-const READ_BYTES: usize = 1 << 20;
+pub(super) const READ_BYTES: usize = 1 << 20;
 
 /// The log of a data directory, open for appending by this process alone.
 #[derive(Debug)]
@@ -21,6 +24,9 @@ pub struct FileJournal {
     /// The last segment; `None` until the first append of a new log makes it.
     file: Option<File>,
     state: State,
+    /// Of all segments together.
+    bytes: u64,
+    form: Form,
     _lock: DirectoryLock,
 }
 
@@ -28,6 +34,12 @@ pub struct FileJournal {
 enum State {
     Usable,
     Poisoned,
+}
+
+#[derive(Debug)]
+enum Form {
+    Binary,
+    JsonLines(Box<Converter>),
 }
 
 /// A data directory that was brought back.
@@ -42,6 +54,10 @@ pub struct Opened {
     pub generation: u64,
     /// The torn tail that was cut off, for the caller to report.
     pub cut: Option<Cut>,
+    /// Places from which the log can be read.
+    pub(super) index: LogIndex,
+    /// The log's files, each with where it begins in the log.
+    pub(super) parts: Vec<(u64, PathBuf)>,
 }
 
 /// A torn tail that was cut off a file.
@@ -51,20 +67,56 @@ pub struct Cut {
     pub path: PathBuf,
     /// Where it ends now; a file cut at 0 is removed.
     pub file_bytes: u64,
-    /// What was cut, counted over all segments.
-    pub torn: TornTail,
+    /// How many bytes were cut off.
+    pub bytes_cut: u64,
+    /// The sequence that the next record takes.
+    pub next_sequence: u64,
+    /// The same and the reason, for people; places are counted over all segments.
+    pub what: String,
 }
 
 impl FileJournal {
+    /// Opens a data directory whose log is in the binary form; see [`FileJournal::open_with`].
+    ///
+    /// # Errors
+    /// As [`FileJournal::open_with`].
+    pub fn open(directory: &Path, hash_seed: u64) -> Result<Opened, FilesError> {
+        FileJournal::open_with(directory, LogFormat::Binary, hash_seed)
+    }
+
     /// Opens a data directory, making it if there is none: takes its lock, reads the log, cuts a torn tail, and makes
     /// sure that everything that is kept is on the disk. `hash_seed` keys the tables in memory.
     ///
     /// # Errors
-    /// Another process writes there; the log is corrupt; the system refuses.
-    pub fn open(directory: &Path, hash_seed: u64) -> Result<Opened, FilesError> {
+    /// Another process writes there; the directory holds a log in another form; the log is corrupt; the system refuses.
+    pub fn open_with(directory: &Path, format: LogFormat, hash_seed: u64) -> Result<Opened, FilesError> {
         let lock = DirectoryLock::take(directory)?;
+        match format {
+            LogFormat::Binary => {
+                refuse_text(directory)?;
+                FileJournal::open_segments(directory, lock, hash_seed)
+            }
+            LogFormat::JsonLines => {
+                refuse_segments(directory)?;
+                FileJournal::open_text(directory, lock, hash_seed)
+            }
+        }
+    }
+
+    fn open_text(directory: &Path, lock: DirectoryLock, hash_seed: u64) -> Result<Opened, FilesError> {
+        let TextRecovered { recovered, cut, index, bytes } = recover_text(directory, hash_seed)?;
+        let path = text_log_path(directory);
+        let file = path.exists().then(|| open_to_append(&path)).transpose()?;
+        let form = Form::JsonLines(Box::new(Converter::new(&recovered)));
+        let (identity, generation) = next_writer(&recovered);
+        let (directory, parts) = (directory.to_owned(), vec![(0, path.clone())]);
+        let journal = FileJournal { directory, path, file, state: State::Usable, bytes, form, _lock: lock };
+        Ok(Opened { journal, recovered, identity, generation, cut, index, parts })
+    }
+
+    fn open_segments(directory: &Path, lock: DirectoryLock, hash_seed: u64) -> Result<Opened, FilesError> {
         let mut segments = segments(directory)?;
-        let recovered = recover(&segments, hash_seed)?;
+        let (recovered, index) = recover(&segments, hash_seed)?;
         let cut = match &recovered.cut {
             // A log that was never begun ends inside its header too, in a way.
             Some(torn) if !segments.is_empty() => Some(cut_tail(directory, &mut segments, torn)?),
@@ -76,14 +128,7 @@ impl FileJournal {
             synced.map_err(|error| FilesError::io(&segment.path, "sync it", error))?;
         }
         sync_directory(directory)?;
-        let (identity, generation) = match &recovered.tail {
-            Some(tail) => {
-                let header = tail.header();
-                let (log_id, ledger_id) = (header.log_id, header.ledger_id);
-                (LogIdentity { log_id, ledger_id, partition: header.partition }, tail.generation() + 1)
-            }
-            None => (LogIdentity { log_id: new_id(), ledger_id: new_id(), partition: 0 }, 1),
-        };
+        let (identity, generation) = next_writer(&recovered);
         let path = match segments.last() {
             Some(segment) => segment.path.clone(),
             None => directory.join(segment_name(0)),
@@ -93,11 +138,15 @@ impl FileJournal {
             None => None,
         };
         let directory = directory.to_owned();
-        let journal = FileJournal { directory, path, file, state: State::Usable, _lock: lock };
-        Ok(Opened { journal, recovered, identity, generation, cut })
+        let bytes = recovered.tail.as_ref().map_or(0, Tail::bytes);
+        let parts = parts(&segments, &path);
+        let form = Form::Binary;
+        let journal = FileJournal { directory, path, file, state: State::Usable, bytes, form, _lock: lock };
+        Ok(Opened { journal, recovered, identity, generation, cut, index, parts })
     }
 
-    /// Writes at the end of the log. Returned without an error, the bytes are on the disk.
+    /// Writes at the end of the log what comes next in its binary form, ending in a seal; a log in the JSON Lines form gets
+    /// the lines of it. Returned without an error, it is on the disk.
     ///
     /// # Errors
     /// The system refuses. How much was written is then unknown, and every later append is refused too.
@@ -106,6 +155,13 @@ impl FileJournal {
             return Err(FilesError::Poisoned { path: self.path.clone() });
         }
         self.state = State::Poisoned;
+        let bytes = match &mut self.form {
+            Form::Binary => bytes,
+            Form::JsonLines(converter) => converter.convert(bytes).map_err(|what| {
+                let what = format!("what was to be appended is no log: {what}");
+                FilesError::Segment { path: self.path.clone(), what }
+            })?,
+        };
         match &mut self.file {
             Some(file) => {
                 file.write_all(bytes).map_err(|error| FilesError::io(&self.path, "append to it", error))?;
@@ -120,7 +176,14 @@ impl FileJournal {
             }
         }
         self.state = State::Usable;
+        self.bytes += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Bytes of the log as it is stored, all segments together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The file that appends go to.
@@ -146,9 +209,36 @@ fn open_to_append(path: &Path) -> Result<File, FilesError> {
     file.map_err(|error| FilesError::io(path, "open it for appending", error))
 }
 
+/// What names the log, and the generation of its next writer.
+fn next_writer(recovered: &Recovered) -> (LogIdentity, u64) {
+    match &recovered.tail {
+        Some(tail) => {
+            let header = tail.header();
+            let (log_id, ledger_id) = (header.log_id, header.ledger_id);
+            (LogIdentity { log_id, ledger_id, partition: header.partition }, tail.generation() + 1)
+        }
+        None => (LogIdentity { log_id: new_id(), ledger_id: new_id(), partition: 0 }, 1),
+    }
+}
+
+/// The segments, each with where it begins in the log; the first one's place if there is none yet.
+fn parts(segments: &[Segment], first: &Path) -> Vec<(u64, PathBuf)> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for segment in segments {
+        parts.push((start, segment.path.clone()));
+        start += segment.bytes;
+    }
+    if parts.is_empty() {
+        parts.push((0, first.to_owned()));
+    }
+    parts
+}
+
 /// Reads all segments as one log.
-fn recover(segments: &[Segment], hash_seed: u64) -> Result<Recovered, FilesError> {
-    let mut recovery = Recovery::new(hash_seed);
+fn recover(segments: &[Segment], hash_seed: u64) -> Result<(Recovered, LogIndex), FilesError> {
+    let mut recovery = Recovery::new(hash_seed).noting_borders(INDEX_BYTES_MIN);
+    let mut index = LogIndex::new();
     let mut chunk = vec![0; READ_BYTES];
     for segment in segments {
         check_name(segment, recovery.next_sequence())?;
@@ -160,9 +250,11 @@ fn recover(segments: &[Segment], hash_seed: u64) -> Result<Recovered, FilesError
                 break;
             }
             recovery.push(&chunk[..read], |_| {}).map_err(|error| refused(segments, error))?;
+            index.note_all(recovery.take_noted());
         }
     }
-    recovery.finish().map_err(|error| refused(segments, error))
+    let recovered = recovery.finish().map_err(|error| refused(segments, error))?;
+    Ok((recovered, index))
 }
 
 /// A log whose first segments are gone, or that has a gap, must not pass for a whole one.
@@ -229,11 +321,12 @@ fn cut_tail(directory: &Path, segments: &mut Vec<Segment>, torn: &TornTail) -> R
         });
         cut.map_err(|error| FilesError::io(&segment.path, "cut its torn tail", error))?;
     }
-    Ok(Cut { path: segment.path, file_bytes, torn: torn.clone() })
+    let TornTail { bytes_cut, next_sequence, .. } = *torn;
+    Ok(Cut { path: segment.path, file_bytes, bytes_cut, next_sequence, what: torn.to_string() })
 }
 
 impl std::fmt::Display for Cut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.torn)
+        write!(f, "{}: {}", self.path.display(), self.what)
     }
 }

@@ -1,5 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use journal::{Header, Seal};
 use ledger::{Command, TransactionId, TransactionResult};
@@ -7,6 +8,9 @@ use pipeline::{Answer, Input, Output, Pipeline, Replayed, Request};
 use time::Timestamp;
 
 use super::*;
+
+mod readers;
+mod text;
 
 /// Commands on a few accounts: the openings, then transfers between them.
 fn commands(transfers: u64) -> Vec<Command> {
@@ -97,7 +101,7 @@ fn a_torn_tail_is_cut_and_reported() {
 
     let opened = FileJournal::open(directory.path(), 0).unwrap();
     let cut = opened.cut.unwrap();
-    assert_eq!((cut.file_bytes, cut.torn.bytes_cut, cut.torn.next_sequence), (whole.len() as u64, 72, 25));
+    assert_eq!((cut.file_bytes, cut.bytes_cut, cut.next_sequence), (whole.len() as u64, 72, 25));
     assert!(cut.to_string().starts_with(&log_path(directory.path()).display().to_string()), "{cut}");
     assert_eq!(fs::read(log_path(directory.path())).unwrap(), whole);
     drop(opened.journal);
@@ -144,6 +148,58 @@ fn a_failed_write_is_final() {
     let second = journal.append(b"never written").unwrap_err();
     assert!(matches!(second, FilesError::Poisoned { .. }), "{second}");
     assert_eq!(fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn the_writing_thread_wakes_whoever_parks() {
+    let directory = tempfile::tempdir().unwrap();
+    let (wake, woken) = mpsc::channel();
+    let wake = Box::new(move || wake.send(()).unwrap_or_default());
+    let config = Driver::config(16, 7);
+    let mut driver = Driver::open_with(directory.path(), &config, LogFormat::Binary, wake).unwrap().driver;
+    assert_eq!((driver.appends_pending(), driver.journal_stats()), (0, JournalStats::default()));
+    submit(&mut driver, &commands(20));
+    let mut replies = 0;
+    while replies < 25 {
+        assert!(driver.appends_pending() > 0);
+        woken.recv().unwrap();
+        driver.poll().unwrap();
+        replies += driver.take_replies().count();
+    }
+    assert_eq!(driver.appends_pending(), 0);
+    let stats = driver.journal_stats();
+    assert_eq!(stats.bytes, fs::metadata(log_path(directory.path())).unwrap().len());
+    assert!(stats.appends >= stats.syncs && stats.sync_micros.len() as u64 == stats.syncs, "{stats:?}");
+    assert_eq!(driver.journal_stats(), JournalStats { sync_micros: Vec::new(), ..stats });
+    driver.close().unwrap();
+    assert!(woken.iter().count() >= 2, "the closing seal wakes, and the thread's end");
+}
+
+#[test]
+fn after_a_failed_append_everyone_is_answered_and_reads_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    run(directory.path(), 16, &commands(20));
+    let mut opened = FileJournal::open(directory.path(), 0).unwrap();
+    opened.journal.replace_file(File::open(log_path(directory.path())).unwrap());
+    let config = Driver::config(4, 7);
+    let mut driver = Driver::start(opened, LogFormat::Binary, &config, Box::new(|| {})).unwrap().driver;
+    let durable = driver.pipeline().durable_digest();
+    submit(&mut driver, &commands(55)[25..]);
+    submit(&mut driver, &commands(60)[60..]);
+    let mut errors = Vec::new();
+    while driver.appends_pending() > 0 {
+        errors.extend(driver.wait().err());
+    }
+    assert!(matches!(errors[..], [FilesError::Io { .. }]), "{errors:?}");
+    assert!(driver.has_failed());
+    submit(&mut driver, &commands(1));
+    driver.poll().unwrap();
+    let replies: Vec<_> = driver.take_replies().map(|reply| reply.answer).collect();
+    assert_eq!(replies.len(), 46, "every command, those still in the queue too, has an answer");
+    assert!(replies.iter().all(|answer| *answer == Answer::Unavailable), "{replies:?}");
+    assert_eq!(driver.pipeline().durable_digest(), durable);
+    assert_eq!(driver.pipeline().projections().checkpoint(), 25);
+    assert!(matches!(driver.close(), Err(FilesError::Poisoned { .. })));
 }
 
 /// The bytes of two segments of one log.
@@ -214,7 +270,7 @@ fn several_segments_are_one_log() {
     damaged[130] ^= 1;
     fs::write(&second_path, &damaged).unwrap();
     let cut = FileJournal::open(directory.path(), 0).unwrap().cut.unwrap();
-    assert_eq!((cut.torn.next_sequence, cut.file_bytes), (10, journal::HEADER_BYTES as u64));
+    assert_eq!((cut.next_sequence, cut.file_bytes), (10, journal::HEADER_BYTES as u64));
 }
 
 #[test]

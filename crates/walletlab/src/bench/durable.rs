@@ -102,7 +102,7 @@ fn disk(args: &Args, batch: u32) -> Result<Figure, Failure> {
         .durability("one append and one fdatasync a batch"))
 }
 
-fn temporary(args: &Args) -> Result<TempDir, Failure> {
+pub(super) fn temporary(args: &Args) -> Result<TempDir, Failure> {
     let made = tempfile::Builder::new().prefix("walletlab-bench-").tempdir_in(&args.data);
     made.map_err(|error| {
         Failure::Usage(format!("{}: cannot make a directory in it: {error}", args.data.display()))

@@ -23,10 +23,30 @@ pub(super) struct Figure {
     /// Processor time for each of them in nanoseconds, the median of the runs; of the thread that calls, and `None` where
     /// the system does not say. It depends far less than the rate on what else the machine does.
     pub(super) processor_nanos_each: Option<f64>,
+    /// How long one takes, where that was measured.
+    pub(super) latency: Option<Latency>,
     /// What is aimed for.
     pub(super) aim: Option<f64>,
     /// `value / aim`; of a figure that should be small, `aim / value`.
     pub(super) of_aim: Option<f64>,
+}
+
+/// How long things took, over all runs, in microseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Latency {
+    p50_micros: u32,
+    p95_micros: u32,
+    p99_micros: u32,
+}
+
+impl Latency {
+    /// The percentiles of all of them; `None` if there are none. It sorts them.
+    pub(super) fn of(micros: &mut [u32]) -> Option<Latency> {
+        micros.sort_unstable();
+        let at =
+            |percent: usize| micros.get((micros.len() * percent / 100).min(micros.len().checked_sub(1)?));
+        Some(Latency { p50_micros: *at(50)?, p95_micros: *at(95)?, p99_micros: *at(99)? })
+    }
 }
 
 impl Figure {
@@ -47,6 +67,7 @@ impl Figure {
             max,
             runs,
             processor_nanos_each: None,
+            latency: None,
             aim: None,
             of_aim: None,
         }
@@ -136,6 +157,9 @@ impl fmt::Display for Figure {
         if let Some(nanos) = self.processor_nanos_each {
             write!(f, ", {nanos:.0} ns of processor each")?;
         }
+        if let Some(Latency { p50_micros, p95_micros, p99_micros }) = self.latency {
+            write!(f, ", p50 {p50_micros} us, p95 {p95_micros} us, p99 {p99_micros} us")?;
+        }
         if let (Some(aim), Some(of_aim)) = (self.aim, self.of_aim) {
             write!(f, ", {of_aim:.2} of the aim {}", grouped(aim))?;
         }
@@ -173,6 +197,14 @@ mod tests {
         assert_eq!((figure.value, figure.min, figure.max, figure.of_aim), (2.0, 1.0, 3.0, Some(0.5)));
         let small = Figure::new("clone", "a world", "ms", vec![2.5]).aim_at_most(5.0);
         assert_eq!(small.of_aim, Some(2.0));
+    }
+
+    #[test]
+    fn a_latency_is_its_percentiles() {
+        let mut micros: Vec<u32> = (1..=200).rev().collect();
+        let latency = Latency::of(&mut micros).expect("there are some");
+        assert_eq!((latency.p50_micros, latency.p95_micros, latency.p99_micros), (101, 191, 199));
+        assert!(Latency::of(&mut []).is_none());
     }
 
     #[test]

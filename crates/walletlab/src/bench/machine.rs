@@ -38,7 +38,12 @@ impl Machine {
 
 /// Bytes of this process in physical memory; `None` where the system does not say.
 pub(super) fn resident_bytes() -> Option<u64> {
-    kibibytes("/proc/self/status", "VmRSS")
+    resident_bytes_of("self")
+}
+
+/// Bytes of a process, by its number, in physical memory; `None` where the system does not say.
+pub(super) fn resident_bytes_of(process: &str) -> Option<u64> {
+    kibibytes(&format!("/proc/{process}/status"), "VmRSS")
 }
 
 fn kibibytes(file: &str, name: &str) -> Option<u64> {

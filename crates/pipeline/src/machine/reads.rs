@@ -1,0 +1,106 @@
+//! What can be read of a pipeline; nothing here changes one, but who listens to its topic.
+
+use broker::{Queue, Topic};
+use journal::SealBorder;
+use ledger::{Digest, Ledger};
+use projection::Projections;
+
+use super::{Pipeline, Stats, count};
+use crate::content::LogIdentity;
+use crate::snapshot::DurableView;
+
+impl Pipeline {
+    /// The ledger, ahead of what is durable: for invariants and digests of a settled pipeline, not for reads.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The read models: what is durable, and nothing more.
+    pub fn projections(&self) -> &Projections {
+        &self.projections
+    }
+
+    /// The command queue.
+    pub fn commands(&self) -> &Queue {
+        &self.commands
+    }
+
+    /// The event topic: one message for each sealed batch of log bytes, published when it is durable.
+    pub fn events(&self) -> &Topic {
+        &self.events
+    }
+
+    /// The event topic, to subscribe to it and to poll from it.
+    pub fn events_mut(&mut self) -> &mut Topic {
+        &mut self.events
+    }
+
+    /// The fencing token in the records that this pipeline writes.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The sequence of the next record to be executed.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Every record with a smaller sequence is durable.
+    pub fn durable_before(&self) -> u64 {
+        self.durable_before
+    }
+
+    /// The digest of the ledger as of the last durable record: what a replay of the durable log gives.
+    pub fn durable_digest(&self) -> Digest {
+        self.durable_digest
+    }
+
+    /// What names the log.
+    pub fn identity(&self) -> LogIdentity {
+        self.identity
+    }
+
+    /// The seal behind the last durable record: its bytes, its time and what it takes to go on from there. `None` if
+    /// there is no seal yet, or if the log was recovered with records behind its last seal and nothing was appended since.
+    pub fn durable_border(&self) -> Option<&SealBorder> {
+        self.durable_border.as_ref()
+    }
+
+    /// A copy of what is durable, for a [`Snapshot`](crate::Snapshot). Costs O(accounts). `None` if durable records stand
+    /// behind the last seal, as in [`Pipeline::durable_border`].
+    pub fn durable_view(&self) -> Option<DurableView> {
+        if self.durable_border.is_none() && self.durable_before > 0 {
+            return None;
+        }
+        Some(DurableView {
+            identity: self.identity,
+            border: self.durable_border,
+            digest: self.durable_digest,
+            balances: self.projections.balances.clone(),
+            counts: self.projections.counts.clone(),
+        })
+    }
+
+    /// Whether everything accepted is answered, acknowledged and durable.
+    pub fn is_settled(&self) -> bool {
+        self.depth() == 0
+            && self.stage.is_empty()
+            && self.gateway_lookups.is_empty()
+            && self.gathering.records.is_empty()
+            && self.in_flight.is_empty()
+            && self.waiting.is_empty()
+    }
+
+    /// What waits where, and the totals.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            staged: count(self.stage.len()),
+            gateway_lookups: count(self.gateway_lookups.len()),
+            gathered_records: count(self.gathering.records.len()),
+            appends_in_flight: count(self.in_flight.len()),
+            records_in_flight: self.in_flight.iter().map(|batch| count(batch.records.len())).sum(),
+            replies_waiting: count(self.waiting.len()),
+            totals: self.totals,
+        }
+    }
+}

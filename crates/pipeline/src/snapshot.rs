@@ -1,0 +1,423 @@
+//! The state of a ledger's log behind one of its seals, as bytes (docs/LOG.md, "The snapshot").
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use journal::{Header, Seal, SealBorder};
+use ledger::{AccountName, AccountView, Asset, Digest, Ledger, Unrestorable};
+use projection::{BalanceRow, Balances, Counts, KINDS_COUNT, RESULTS_COUNT};
+use time::Timestamp;
+
+use crate::command_bytes::{Malformed, Reader, put_text};
+use crate::content::{CONTENT_KIND, LogIdentity};
+
+/// The first bytes of a snapshot; a text conversion shows in them, as in a log's.
+pub const SNAPSHOT_MAGIC: [u8; 8] = *b"\x89WLSNP\r\n";
+/// The version of the layout that this crate writes and reads.
+pub const SNAPSHOT_VERSION: u16 = 1;
+
+/// Bytes of the BLAKE3 hash that a snapshot ends in.
+const HASH_BYTES: usize = 32;
+/// Bytes before the counts.
+const FIXED_BYTES: usize = 176;
+/// The least that an account takes: a name of one byte, asset, floor and balance.
+const ACCOUNT_BYTES_MIN: usize = 2 + 4 + 8 + 8;
+
+/// What is durable, copied out of a pipeline at one moment: a copy costs O(accounts) and is taken on the thread of the
+/// pipeline, [`DurableView::encode`] then runs on any other.
+#[derive(Clone)]
+pub struct DurableView {
+    pub(crate) identity: LogIdentity,
+    pub(crate) border: Option<SealBorder>,
+    pub(crate) digest: Digest,
+    pub(crate) balances: Balances,
+    pub(crate) counts: Counts,
+}
+
+/// The state of a log behind one of its seals: enough to go on from there without the log before it, with
+/// [`Follower::resume`](crate::Follower::resume). It holds no history: neither entries nor transactions, nor the answered
+/// ids themselves, which only the digest covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What names the log.
+    pub identity: LogIdentity,
+    /// The seal behind which the state is; `None` if the log has no seal yet, and then there is no record either.
+    pub border: Option<SealBorder>,
+    /// The digest of the ledger there.
+    pub digest: Digest,
+    /// How many commands came to which end; their sum is the next sequence.
+    pub counts: Counts,
+    /// All accounts in the order of their indices.
+    pub accounts: Vec<SnapshotAccount>,
+}
+
+/// An account in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotAccount {
+    /// Its name.
+    pub name: AccountName,
+    /// What it holds.
+    pub asset: Asset,
+    /// Decimal places of the asset.
+    pub scale: u8,
+    /// The balance that it never falls below, in minor units.
+    pub floor: i64,
+    /// The balance in minor units.
+    pub posted: i64,
+}
+
+/// Why bytes are not a snapshot, or a snapshot is not that of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotError {
+    /// Where the field begins.
+    pub at_byte: u64,
+    /// Which field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl DurableView {
+    /// What names the log.
+    pub fn identity(&self) -> LogIdentity {
+        self.identity
+    }
+
+    /// Every record with a smaller sequence is in the view, and no other.
+    pub fn next_sequence(&self) -> u64 {
+        self.counts.checkpoint()
+    }
+
+    /// The digest of the ledger behind those records.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The bytes of its [`Snapshot`]. Costs O(accounts).
+    pub fn encode(&self) -> Vec<u8> {
+        let accounts = self.balances.iter().map(|(_, row)| view_of(row));
+        encode(&self.identity, self.border.as_ref(), self.digest, &self.counts, accounts)
+    }
+}
+
+impl Snapshot {
+    /// The sequence of the first record that is not in it.
+    pub fn next_sequence(&self) -> u64 {
+        self.counts.checkpoint()
+    }
+
+    /// The time of its seal; zero if there is none.
+    pub fn recorded_at(&self) -> Timestamp {
+        self.border.map_or(Timestamp::ZERO, |border| border.recorded_at)
+    }
+
+    /// The bytes. Equal snapshots have equal bytes, on every machine.
+    pub fn encode(&self) -> Vec<u8> {
+        let accounts = self.accounts.iter().map(SnapshotAccount::view);
+        encode(&self.identity, self.border.as_ref(), self.digest, &self.counts, accounts)
+    }
+
+    /// Reads what [`Snapshot::encode`] or [`DurableView::encode`] wrote, and nothing else: one state has one form. The
+    /// rules for accounts are checked by [`Snapshot::ledger`].
+    ///
+    /// # Errors
+    /// The bytes were changed, are cut off, or are of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
+        let body = checked_body(bytes)?;
+        let mut reader = Reader::new(body);
+        decode_body(&mut reader).map_err(|refused| match refused {
+            Refused::Malformed(Malformed { at_byte, expected }) => SnapshotError {
+                at_byte: at_byte as u64,
+                field: expected,
+                what: String::from("not there or not valid"),
+            },
+            Refused::Field(error) => error,
+        })
+    }
+
+    /// The ledger as of the snapshot, after every check that can be made. `hash_seed` keys its tables in memory.
+    ///
+    /// # Errors
+    /// No ledger has these accounts.
+    pub fn ledger(&self, hash_seed: u64) -> Result<Ledger, SnapshotError> {
+        let views = self.accounts.iter().map(SnapshotAccount::view);
+        Ledger::restore(hash_seed, views, self.digest).map_err(|unrestorable| {
+            let field = match &unrestorable {
+                Unrestorable::Account { .. } | Unrestorable::BelowFloor { .. } => "an account",
+                Unrestorable::Unbalanced { .. } => "the accounts",
+            };
+            refused(self.accounts_at_byte(), field, format!("{unrestorable}"))
+        })
+    }
+
+    /// Where the accounts begin.
+    fn accounts_at_byte(&self) -> usize {
+        let mut assets: BTreeMap<&Asset, u8> = BTreeMap::new();
+        assets.extend(self.accounts.iter().map(|account| (&account.asset, account.scale)));
+        let assets_bytes: usize = assets.keys().map(|asset| 1 + asset.as_str().len() + 1).sum();
+        FIXED_BYTES + 2 + 8 * KINDS_COUNT * RESULTS_COUNT + 4 + assets_bytes + 4
+    }
+}
+
+impl SnapshotAccount {
+    fn view(&self) -> AccountView<'_> {
+        let SnapshotAccount { name, asset, scale, floor, posted } = self;
+        AccountView { name, asset, scale: *scale, floor: *floor, posted: *posted }
+    }
+
+    pub(crate) fn row(&self) -> BalanceRow<'_> {
+        let SnapshotAccount { name, asset, scale, floor, posted } = self;
+        BalanceRow { name, asset, scale: *scale, floor: *floor, posted: *posted }
+    }
+}
+
+fn view_of(row: BalanceRow<'_>) -> AccountView<'_> {
+    let BalanceRow { name, asset, scale, floor, posted } = row;
+    AccountView { name, asset, scale, floor, posted }
+}
+
+/// Assets get numbers in the order in which the accounts name them first.
+fn encode<'a>(
+    identity: &LogIdentity,
+    border: Option<&SealBorder>,
+    digest: Digest,
+    counts: &Counts,
+    accounts: impl ExactSizeIterator<Item = AccountView<'a>> + Clone,
+) -> Vec<u8> {
+    let mut numbers: BTreeMap<&Asset, u32> = BTreeMap::new();
+    let mut assets: Vec<(&Asset, u8)> = Vec::new();
+    for account in accounts.clone() {
+        numbers.entry(account.asset).or_insert_with(|| {
+            assets.push((account.asset, account.scale));
+            count(assets.len() - 1)
+        });
+    }
+    let mut out = Vec::with_capacity(1_024 + accounts.len() * 48);
+    encode_fixed(identity, border, counts.checkpoint(), digest, &mut out);
+    out.push(small(KINDS_COUNT));
+    out.push(small(RESULTS_COUNT));
+    for counted in counts.all().iter().flatten() {
+        out.extend_from_slice(&counted.to_le_bytes());
+    }
+    out.extend_from_slice(&count(assets.len()).to_le_bytes());
+    for (asset, scale) in assets {
+        put_text(asset.as_str(), &mut out);
+        out.push(scale);
+    }
+    out.extend_from_slice(&count(accounts.len()).to_le_bytes());
+    for account in accounts {
+        put_text(account.name.as_str(), &mut out);
+        out.extend_from_slice(&numbers[account.asset].to_le_bytes());
+        out.extend_from_slice(&account.floor.to_le_bytes());
+        out.extend_from_slice(&account.posted.to_le_bytes());
+    }
+    let hash = blake3::hash(&out);
+    out.extend_from_slice(hash.as_bytes());
+    out
+}
+
+fn encode_fixed(
+    identity: &LogIdentity,
+    border: Option<&SealBorder>,
+    next_sequence: u64,
+    digest: Digest,
+    out: &mut Vec<u8>,
+) {
+    let LogIdentity { log_id, ledger_id, partition } = identity;
+    out.extend_from_slice(&SNAPSHOT_MAGIC);
+    out.extend_from_slice(&SNAPSHOT_VERSION.to_le_bytes());
+    out.extend_from_slice(&CONTENT_KIND.to_le_bytes());
+    out.extend_from_slice(&partition.to_le_bytes());
+    out.extend_from_slice(log_id);
+    out.extend_from_slice(ledger_id);
+    out.extend_from_slice(&next_sequence.to_le_bytes());
+    let numbers = border.map_or([0; 5], |border| {
+        [
+            border.bytes,
+            border.generation,
+            border.recorded_at.micros(),
+            border.durable_before,
+            border.header.first_sequence,
+        ]
+    });
+    numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+    let seals = border.map_or([Seal::ZERO; 2], |border| [border.header.previous_seal, border.seal]);
+    seals.iter().for_each(|seal| out.extend_from_slice(&seal.0));
+    out.extend_from_slice(&digest.as_u128().to_le_bytes());
+}
+
+/// What stands before the hash, after magic, version and hash were checked.
+fn checked_body(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
+    if !bytes.starts_with(&SNAPSHOT_MAGIC) {
+        return Err(refused(0, "the magic", String::from("this is no snapshot")));
+    }
+    // The version comes first, because another one may have its hash elsewhere.
+    if let Some(&version) = bytes.get(8..).and_then(|rest| rest.first_chunk()) {
+        let version = u16::from_le_bytes(version);
+        if version != SNAPSHOT_VERSION {
+            let what = format!("version {version} is unknown: this program reads version {SNAPSHOT_VERSION}");
+            return Err(refused(8, "the version", what));
+        }
+    }
+    match bytes.split_last_chunk::<HASH_BYTES>() {
+        Some((body, hash)) if body.len() >= FIXED_BYTES => {
+            if blake3::hash(body).as_bytes() == hash {
+                return Ok(body);
+            }
+            let what = String::from("the bytes do not have this hash: they were changed or cut off");
+            Err(refused(body.len(), "the hash", what))
+        }
+        Some(_) | None => {
+            let what = format!("the snapshot ends here, but has at least {} bytes", FIXED_BYTES + HASH_BYTES);
+            Err(refused(bytes.len(), "the end", what))
+        }
+    }
+}
+
+enum Refused {
+    Malformed(Malformed),
+    Field(SnapshotError),
+}
+
+impl From<Malformed> for Refused {
+    fn from(malformed: Malformed) -> Refused {
+        Refused::Malformed(malformed)
+    }
+}
+
+fn decode_body(reader: &mut Reader<'_>) -> Result<Snapshot, Refused> {
+    let field = |at_byte, field, what| Err(Refused::Field(refused(at_byte, field, what)));
+    reader.array::<10>("the magic and the version")?;
+    let content = reader.u16("the content kind")?;
+    if content != CONTENT_KIND {
+        return field(10, "the content kind", format!("{content} is not the ledger's, {CONTENT_KIND}"));
+    }
+    let partition = reader.u32("the partition")?;
+    let (log_id, ledger_id) = (reader.array("the log id")?, reader.array("the ledger id")?);
+    let identity = LogIdentity { log_id, ledger_id, partition };
+    let next_sequence = reader.u64("the next sequence")?;
+    let border = decode_border(reader, identity, next_sequence)?;
+    let digest = Digest::from_u128(u128::from_le_bytes(reader.array("the digest")?));
+    let counts = decode_counts(reader)?;
+    if counts.checkpoint() != next_sequence {
+        let what = format!("they count {} commands in {next_sequence} records", counts.checkpoint());
+        return field(FIXED_BYTES, "the counts", what);
+    }
+    let accounts = decode_accounts(reader)?;
+    reader.end()?;
+    if border.is_none() && (digest != Digest::default() || !accounts.is_empty()) {
+        return field(160, "the digest", String::from("a log without a record has a state"));
+    }
+    Ok(Snapshot { identity, border, digest, counts, accounts })
+}
+
+fn decode_border(
+    reader: &mut Reader<'_>,
+    identity: LogIdentity,
+    next_sequence: u64,
+) -> Result<Option<SealBorder>, Refused> {
+    let at_byte = reader.at();
+    let bytes = reader.u64("the bytes of the log")?;
+    let generation = reader.u64("the generation")?;
+    let time_at = reader.at();
+    let micros = reader.u64("the time of the seal")?;
+    let durable_before = reader.u64("the durable mark")?;
+    let first_sequence = reader.u64("the first sequence")?;
+    let previous_seal = Seal(reader.array("the previous seal")?);
+    let seal = Seal(reader.array("the seal")?);
+    let recorded_at = Timestamp::from_micros(micros).ok_or_else(|| {
+        let what = format!("{micros} us, expected at most {}", Timestamp::MAX.micros());
+        Refused::Field(refused(time_at, "the time of the seal", what))
+    })?;
+    if seal == Seal::ZERO {
+        let numbers = [next_sequence, bytes, generation, micros, durable_before, first_sequence];
+        if numbers != [0; 6] || previous_seal != Seal::ZERO {
+            let what = String::from("there is no seal, but something before it");
+            return Err(Refused::Field(refused(at_byte, "the seal", what)));
+        }
+        return Ok(None);
+    }
+    let LogIdentity { log_id, ledger_id, partition } = identity;
+    let header =
+        Header { log_id, ledger_id, partition, content: CONTENT_KIND, first_sequence, previous_seal };
+    let border = SealBorder { header, next_sequence, durable_before, generation, recorded_at, seal, bytes };
+    match border.check() {
+        Ok(()) => Ok(Some(border)),
+        Err(error) => Err(Refused::Field(refused(at_byte, "the seal", format!("{error}")))),
+    }
+}
+
+fn decode_counts(reader: &mut Reader<'_>) -> Result<Counts, Refused> {
+    let at_byte = reader.at();
+    let table = (reader.u8("the number of kinds")?, reader.u8("the number of results")?);
+    if table != (small(KINDS_COUNT), small(RESULTS_COUNT)) {
+        let what = format!(
+            "{} kinds with {} results, expected {KINDS_COUNT} with {RESULTS_COUNT}: another program wrote them",
+            table.0, table.1
+        );
+        return Err(Refused::Field(refused(at_byte, "the counts", what)));
+    }
+    let mut counts = [[0; RESULTS_COUNT]; KINDS_COUNT];
+    for count in counts.iter_mut().flatten() {
+        *count = reader.u64("the counts")?;
+    }
+    Counts::restore(counts).ok_or_else(|| {
+        Refused::Field(refused(at_byte, "the counts", String::from("their sum is no sequence")))
+    })
+}
+
+fn decode_accounts(reader: &mut Reader<'_>) -> Result<Vec<SnapshotAccount>, Refused> {
+    let assets_count = reader.u32("the number of assets")?;
+    let mut assets: Vec<(Asset, u8)> = Vec::new();
+    for _ in 0..assets_count {
+        assets.push((reader.asset()?, reader.u8("a scale")?));
+    }
+    let accounts_count = reader.u32("the number of accounts")?;
+    // What the bytes can hold, not what the number says.
+    let room = (accounts_count as usize).min(reader.rest_bytes() / ACCOUNT_BYTES_MIN);
+    let mut accounts = Vec::with_capacity(room);
+    let mut seen = 0;
+    for _ in 0..accounts_count {
+        let name = reader.account()?;
+        let at_byte = reader.at();
+        let number = reader.u32("an asset number")? as usize;
+        let Some((asset, scale)) = assets.get(number).filter(|_| number <= seen) else {
+            let what = format!("asset {number} is not the next of {} assets, {seen}", assets.len());
+            return Err(Refused::Field(refused(at_byte, "an asset number", what)));
+        };
+        seen = seen.max(number + 1);
+        let (floor, posted) = (reader.i64("a floor")?, reader.i64("a balance")?);
+        accounts.push(SnapshotAccount { name, asset: asset.clone(), scale: *scale, floor, posted });
+    }
+    let mut names: Vec<&Asset> = assets.iter().map(|(asset, _)| asset).collect();
+    names.sort_unstable();
+    names.dedup();
+    if seen != assets.len() || names.len() != assets.len() {
+        return Err(Refused::Malformed(reader.malformed("an account for each asset, and each asset once")));
+    }
+    Ok(accounts)
+}
+
+fn refused(at_byte: usize, field: &'static str, what: String) -> SnapshotError {
+    SnapshotError { at_byte: at_byte as u64, field, what }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).expect("an AccountIndex counts every account, and there are no more assets")
+}
+
+fn small(length: usize) -> u8 {
+    u8::try_from(length).expect("there are few kinds and few results")
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SnapshotError { at_byte, field, what } = self;
+        write!(f, "snapshot, byte {at_byte}, {field}: {what}")
+    }
+}
+
+impl core::error::Error for SnapshotError {}

@@ -1,0 +1,145 @@
+//! The socket side of HTTP: how many connections, how large their headers, how slow their clients may be.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
+use tower::Service;
+
+use crate::http::metrics::Metrics;
+use crate::options::Limits;
+
+/// What a connection beyond the limit is told before it is closed.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 42\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections are open; try again.\n";
+/// After an error of `accept`, such as too many open files, others need time to close theirs.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers on `listener` until `stop` is ready; then lets what is being answered finish, within the limit. Says whether
+/// everything did.
+pub(crate) async fn answer(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()>,
+) -> Finished {
+    let mut http = http1::Builder::new();
+    // A client that closes its side is gone: what was being done for it, an event stream above all, ends at once.
+    http.timer(TokioTimer::new())
+        .half_close(false)
+        .header_read_timeout(Duration::from_millis(limits.header_timeout_ms))
+        .max_header_size(limits.header_bytes_max as usize);
+    let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
+    let graceful = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("no connection could be accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            metrics.connections_refused.inc();
+            // Whoever does not take it at once is not waited for.
+            let _ = stream.try_write(TOO_MANY);
+            continue;
+        };
+        // Small answers go out at once. A socket that does not know the option still works.
+        let _ = stream.set_nodelay(true);
+        let connection = http.serve_connection(io(stream, limits), service(router.clone()));
+        let connection = graceful.watch(connection);
+        let metrics = Arc::clone(&metrics);
+        tokio::spawn(async move {
+            metrics.connections.inc();
+            if let Err(error) = connection.await {
+                metrics.connections_failed.with_label_values(&[cause(&error)]).inc();
+                tracing::debug!("a connection ended: {error}");
+            }
+            metrics.connections.dec();
+            drop(permit);
+        });
+    }
+    drop(listener);
+    match tokio::time::timeout(Duration::from_millis(limits.stop_timeout_ms), graceful.shutdown()).await {
+        Ok(()) => Finished::All,
+        Err(_) => Finished::Some,
+    }
+}
+
+/// How a stop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// Everything that was being answered got its answer.
+    All,
+    /// Some clients took longer than the limit.
+    Some,
+}
+
+type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
+
+fn io(stream: TcpStream, limits: &Limits) -> Io {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(Duration::from_millis(limits.write_timeout_ms)));
+    TokioIo::new(Box::pin(stream))
+}
+
+fn service(
+    router: Router,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = axum::response::Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<axum::response::Response, Infallible>> + Send,
+> {
+    service_fn(move |request: Request<Incoming>| {
+        // A router is always ready; its clone shares everything.
+        let mut router = router.clone();
+        async move { router.call(request.map(Body::new)).await }
+    })
+}
+
+/// Whether the client took no byte for too long.
+fn is_slow(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut)
+}
+
+/// The cause of a connection's end, in one of few words.
+fn cause(error: &hyper::Error) -> &'static str {
+    if error.is_timeout() {
+        "timeout"
+    } else if error.is_parse_too_large() {
+        "headers_too_large"
+    } else if error.is_parse() {
+        "malformed"
+    } else if is_slow(error) {
+        "slow_reader"
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        "gone"
+    } else {
+        "other"
+    }
+}

@@ -1,0 +1,244 @@
+//! The durable log, to read while it is being written.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use journal::SealBorder;
+use ledger::AccountName;
+use pipeline::NotedBorder;
+use projection::history::Chunks;
+
+use super::log_lines::LogLines;
+use super::{FilesError, LogFormat};
+
+/// Entries of the index are at least so many bytes of the log apart, in its binary form.
+pub(super) const INDEX_BYTES_MIN: u64 = 256 << 10;
+/// Entries at most; with more, every other one is dropped and the distance doubles.
+const INDEX_ENTRIES_MAX: usize = 16_384;
+
+/// What is durable of a log: shared by the one driver that writes and everybody who reads. Cheap to clone.
+///
+/// It moves only when a batch is on the disk and the pipeline has folded it, so nobody sees a byte that is not durable,
+/// and whoever sees a record finds it in the read models too.
+#[derive(Clone)]
+pub struct LogShared {
+    shared: Arc<Shared>,
+}
+
+/// How far a log is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durable {
+    /// Every record with a smaller sequence.
+    pub next_sequence: u64,
+    /// Bytes of the store, all segments together, up to the last seal.
+    pub bytes: u64,
+}
+
+pub(super) struct Shared {
+    pub(super) format: LogFormat,
+    pub(super) log_id: [u8; 16],
+    /// The files, each with where it begins in the store.
+    pub(super) parts: Vec<(u64, PathBuf)>,
+    state: RwLock<State>,
+}
+
+struct State {
+    durable: Durable,
+    names: Chunks<AccountName>,
+    index: LogIndex,
+}
+
+/// Places from which a log can be read. What stands before the first entry is read from the log's beginning.
+#[derive(Clone, Debug)]
+pub(super) struct LogIndex {
+    entries: Vec<IndexEntry>,
+    bytes_min: u64,
+    entries_max: usize,
+}
+
+/// A place behind a seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IndexEntry {
+    pub(super) border: SealBorder,
+    /// Where it is in the store.
+    pub(super) store_byte: u64,
+    /// How many accounts the records before it opened.
+    pub(super) accounts_count: u32,
+}
+
+/// What a reader takes with it at one moment.
+pub(super) struct Sight {
+    pub(super) durable: Durable,
+    /// `None` if the reader knows them all.
+    pub(super) names: Option<Chunks<AccountName>>,
+}
+
+impl LogShared {
+    pub(super) fn new(
+        format: LogFormat,
+        log_id: [u8; 16],
+        parts: Vec<(u64, PathBuf)>,
+        durable: Durable,
+        names: Chunks<AccountName>,
+        index: LogIndex,
+    ) -> LogShared {
+        let state = RwLock::new(State { durable, names, index });
+        LogShared { shared: Arc::new(Shared { format, log_id, parts, state }) }
+    }
+
+    /// Which log this is.
+    #[must_use]
+    pub fn log_id(&self) -> [u8; 16] {
+        self.shared.log_id
+    }
+
+    /// The form in which it is kept.
+    #[must_use]
+    pub fn format(&self) -> LogFormat {
+        self.shared.format
+    }
+
+    /// How far it is durable now.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        self.read(|state| state.durable)
+    }
+
+    /// The lines of the log from this record on, as far as it is durable and as it grows. Those from 0 on begin with the
+    /// header and are the whole log. Those from N on begin with what stands right before record N and covers no other:
+    /// the seals before it, and a segment's header; whoever has them already skips them.
+    ///
+    /// Reading blocks on the disk. A sequence that is not durable yet is waited for.
+    ///
+    /// # Errors
+    /// The system refuses to open the log.
+    pub fn read_from(&self, sequence: u64) -> Result<LogLines, FilesError> {
+        let entry = self.read(|state| state.index.below(sequence));
+        LogLines::open(self.clone(), sequence, entry)
+    }
+
+    /// The driver's part: these records and bytes are durable and folded.
+    pub(super) fn publish(&self, border: &SealBorder, store_bytes: u64, names: &Chunks<AccountName>) {
+        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.durable = Durable { next_sequence: border.next_sequence, bytes: store_bytes };
+        if state.names.len() != names.len() {
+            state.names = names.clone();
+        }
+        let accounts_count = names.len();
+        state.index.offer(IndexEntry { border: *border, store_byte: store_bytes, accounts_count });
+    }
+
+    /// How far the log is durable, and the names of its accounts if there are more than the reader knows.
+    pub(super) fn sight(&self, names_known: u32) -> Sight {
+        self.read(|state| Sight {
+            durable: state.durable,
+            names: (state.names.len() > names_known).then(|| state.names.clone()),
+        })
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.shared.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shared {
+    /// The file that holds a byte of the store, and where in it.
+    pub(super) fn locate(&self, store_byte: u64) -> (&Path, u64) {
+        let part = self.parts.iter().rfind(|(start, _)| *start <= store_byte).unwrap_or(&self.parts[0]);
+        (&part.1, store_byte - part.0)
+    }
+
+    /// Where the part that holds this byte ends, if another follows.
+    pub(super) fn part_end(&self, store_byte: u64) -> Option<u64> {
+        self.parts.iter().map(|(start, _)| *start).find(|start| *start > store_byte)
+    }
+}
+
+impl LogIndex {
+    pub(super) fn new() -> LogIndex {
+        LogIndex { entries: Vec::new(), bytes_min: INDEX_BYTES_MIN, entries_max: INDEX_ENTRIES_MAX }
+    }
+
+    /// What a recovery noted of a log in the binary form.
+    pub(super) fn note_all(&mut self, noted: Vec<NotedBorder>) {
+        for noted in noted {
+            self.note(&noted, noted.border.bytes);
+        }
+    }
+
+    pub(super) fn note(&mut self, noted: &NotedBorder, store_byte: u64) {
+        let NotedBorder { border, accounts_count } = *noted;
+        self.offer(IndexEntry { border, store_byte, accounts_count });
+    }
+
+    /// Keeps an entry that is far enough behind the last one.
+    pub(super) fn offer(&mut self, entry: IndexEntry) {
+        let last = self.entries.last().map_or(0, |last| last.border.bytes);
+        if entry.border.bytes < last + self.bytes_min {
+            return;
+        }
+        if self.entries.len() >= self.entries_max {
+            let mut keep = false;
+            self.entries.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.bytes_min *= 2;
+        }
+        self.entries.push(entry);
+    }
+
+    /// The last place before this record and the seals in front of it.
+    pub(super) fn below(&self, sequence: u64) -> Option<IndexEntry> {
+        let behind = self.entries.partition_point(|entry| entry.border.next_sequence < sequence);
+        self.entries[..behind].last().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::{Header, Seal};
+    use time::Timestamp;
+
+    use super::*;
+
+    fn entry(bytes: u64) -> IndexEntry {
+        let header = Header {
+            log_id: [1; 16],
+            ledger_id: [2; 16],
+            partition: 0,
+            content: 1,
+            first_sequence: 0,
+            previous_seal: Seal::ZERO,
+        };
+        let border = SealBorder {
+            header,
+            next_sequence: bytes / 10,
+            durable_before: 0,
+            generation: 1,
+            recorded_at: Timestamp::ZERO,
+            seal: Seal([3; 32]),
+            bytes,
+        };
+        IndexEntry { border, store_byte: bytes * 3, accounts_count: 0 }
+    }
+
+    #[test]
+    fn the_index_stays_small_however_long_the_log_is() {
+        let mut index = LogIndex { entries: Vec::new(), bytes_min: 100, entries_max: 8 };
+        for bytes in 0..100_000 {
+            index.offer(entry(bytes));
+            assert!(index.entries.len() <= 8);
+        }
+        assert!(index.entries.len() >= 4, "{index:?}");
+        assert!(index.entries.windows(2).all(|pair| pair[1].border.bytes > pair[0].border.bytes));
+        for sequence in 0..12_000 {
+            let expected = index.entries.iter().rfind(|entry| entry.border.next_sequence < sequence);
+            assert_eq!(index.below(sequence), expected.copied());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The API: its routes, and what they share.
+//!
+//! | module | what |
+//! |---|---|
+//! | `wallet` | commands: a body in, an outcome out |
+//! | `reads`, `events` | the read models, snapshots, the log as a stream |
+//! | `health`, `metrics`, `engine_view` | how it goes |
+//! | `fields`, `problem` | strict JSON in, RFC 9457 out |
+//! | `guard` | who may come in, and the headers of every answer |
+//! | `docs` | the OpenAPI document and readable pages of it |
+//!
+//! Invariants, as absences: no route decides about money; no answer shows what is not durable; no body, header, token or
+//! amount is logged; no error leaves without a code, a status and a sentence.
+
+mod docs;
+mod engine_view;
+mod events;
+mod fields;
+mod guard;
+mod health;
+pub(crate) mod metrics;
+mod problem;
+mod reads;
+mod wallet;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use tokio::sync::{Semaphore, watch};
+
+use self::metrics::Metrics;
+use crate::engine::Engine;
+use crate::files::LogFormat;
+use crate::options::{Limits, PageSource};
+use crate::page;
+use crate::tokens::Tokens;
+
+/// What every handler has at hand. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+/// The parts of an [`App`].
+pub(crate) struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) limits: Limits,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) started: Instant,
+    /// True once the server takes no more.
+    pub(crate) stopping: watch::Receiver<bool>,
+    /// One permit for each event stream that may be open.
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> App {
+        App(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Every route, with the page behind them.
+pub(crate) fn router(app: App, page: &PageSource) -> Router {
+    let api = Router::new()
+        .route("/v1/wallet/accounts", get(reads::accounts).post(wallet::open_account))
+        .route("/v1/wallet/accounts/{account_id}", get(reads::account))
+        .route("/v1/wallet/accounts/{account_id}/entries", get(reads::entries))
+        .route("/v1/wallet/balance/{account_id}", get(reads::balance))
+        .route("/v1/wallet/transactions/{transaction_id}", get(reads::transaction))
+        .route("/v1/wallet/transfer", post(wallet::transfer))
+        .route("/v1/wallet/deposits", post(wallet::deposit))
+        .route("/v1/wallet/withdrawals", post(wallet::withdraw))
+        .route("/v1/state", get(reads::state))
+        .route("/v1/events", get(events::events))
+        .route("/stats", get(health::stats))
+        .route("/metrics", get(health::metrics))
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/admin/queues/commands/redrive", post(health::redrive))
+        .route("/openapi.json", get(async || typed("application/json", docs::openapi_json())))
+        .route("/docs", get(async || typed("text/html; charset=utf-8", docs::docs_html())))
+        .route("/docs.css", get(async || typed("text/css; charset=utf-8", docs::DOCS_CSS)))
+        .route("/problems", get(async || typed("text/html; charset=utf-8", docs::problems_html())))
+        .with_state(app.clone());
+    // The guard stands outside of the router, because the router adds `Allow` on the way out.
+    let inner = page::behind(api, page).layer(middleware::from_fn(guard::note_route));
+    Router::new().fallback_service(inner).layer(middleware::from_fn_with_state(app, guard::guard))
+}
+
+fn typed(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {
+    ([(CONTENT_TYPE, kind)], text)
+}

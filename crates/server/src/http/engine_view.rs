@@ -1,0 +1,111 @@
+//! One look at the engine, for `/health`, `/stats` and `/metrics`.
+
+use broker::QueueStats;
+use ledger::Asset;
+use pipeline::{LogIdentity, Stats};
+use projection::Counts;
+
+use super::App;
+use super::problem::Problem;
+use crate::engine::Durable;
+use crate::files::JournalStats;
+
+/// What the engine says of itself, all of one moment.
+pub(super) struct EngineView {
+    pub(super) durable: Durable,
+    /// Every record with a smaller sequence is in the read models.
+    pub(super) checkpoint: u64,
+    pub(super) generation: u64,
+    pub(super) identity: LogIdentity,
+    pub(super) accounts: u32,
+    pub(super) counts: Counts,
+    pub(super) balances_total: Vec<(Asset, i128)>,
+    pub(super) commands: QueueStats,
+    pub(super) commands_max: u32,
+    pub(super) pipeline: Stats,
+    pub(super) journal: JournalStats,
+    /// Why nothing is written any more.
+    pub(super) failure: Option<String>,
+}
+
+impl App {
+    /// Looks at the engine, on its thread.
+    pub(super) async fn look(&self) -> Result<EngineView, Problem> {
+        let failure = self.engine.failure().map(str::to_owned);
+        let durable = self.engine.durable();
+        let identity = self.engine.identity();
+        let commands_max = self.limits.commands_max;
+        let journal_metrics = self.metrics.journal.clone();
+        self.read(move |driver| {
+            let journal = driver.journal_stats();
+            journal_metrics.synced(&journal);
+            let pipeline = driver.pipeline();
+            let projections = pipeline.projections();
+            EngineView {
+                durable: *durable.borrow(),
+                checkpoint: projections.checkpoint(),
+                generation: pipeline.generation(),
+                identity,
+                accounts: projections.balances.len(),
+                counts: projections.counts.clone(),
+                balances_total: projections.totals.balances_total(),
+                commands: pipeline.commands().stats(crate::clock::now()),
+                commands_max,
+                pipeline: pipeline.stats(),
+                journal,
+                failure,
+            }
+        })
+        .await
+    }
+}
+
+impl EngineView {
+    /// Messages of the command queue now.
+    pub(super) fn queue_states(&self) -> [(&'static str, u64); 3] {
+        let queue = &self.commands;
+        [("queued", queue.depth), ("in_flight", queue.in_flight), ("dead_lettered", queue.dead_lettered)]
+    }
+
+    /// What became of the messages of the command queue since the start.
+    pub(super) fn queue_fates(&self) -> [(&'static str, u64); 6] {
+        let queue = &self.commands;
+        [
+            ("accepted", queue.accepted),
+            ("acked", queue.acked),
+            ("busy", queue.busy),
+            ("redelivered", queue.redelivered),
+            ("redriven", queue.redriven),
+            ("purged", queue.purged),
+        ]
+    }
+
+    /// What waits where in the pipeline.
+    pub(super) fn stages(&self) -> [(&'static str, u64); 6] {
+        let stats = &self.pipeline;
+        [
+            ("staged", stats.staged.into()),
+            ("gateway_lookups", stats.gateway_lookups.into()),
+            ("gathered_records", stats.gathered_records.into()),
+            ("appends_in_flight", stats.appends_in_flight.into()),
+            ("records_in_flight", stats.records_in_flight.into()),
+            ("replies_waiting", stats.replies_waiting.into()),
+        ]
+    }
+
+    /// What the pipeline did since the start.
+    pub(super) fn totals(&self) -> [(&'static str, u64); 9] {
+        let totals = &self.pipeline.totals;
+        [
+            ("requests", totals.requests),
+            ("executed", totals.executed),
+            ("repeats", totals.repeats),
+            ("conflicts", totals.conflicts),
+            ("busy", totals.busy),
+            ("dead_lettered", totals.dead_lettered),
+            ("lookups", totals.lookups),
+            ("appends", totals.appends),
+            ("replies", totals.replies),
+        ]
+    }
+}

@@ -1,0 +1,267 @@
+//! What stands before and behind every handler: who may come in, and the headers that every answer has.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, ORIGIN,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::problem::{Code, Problem};
+use crate::page::{CONTENT_SECURITY_POLICY, NO_STORE, cache_of};
+use crate::tokens::Role;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const X_FRAME_OPTIONS: HeaderName = HeaderName::from_static("x-frame-options");
+const REQUEST_ID_CHARS_MAX: usize = 64;
+/// What JSON may do in a browser.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Wraps every route and the page.
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let request_id = request_id(request.headers());
+    let mut response = match app.admit(&request) {
+        Ok(()) => settle(next.run(request).await, &method, &path),
+        Err(problem) => problem.into_response(),
+    };
+    set_headers(response.headers_mut(), &path, request_id);
+    let status = response.status();
+    let problem = response.extensions().get::<Code>().map(|code| code.0);
+    let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    app.metrics.answered(route, &method, status, problem, began.elapsed());
+    if status.is_server_error() {
+        tracing::warn!(%method, path, status = status.as_u16(), problem, request_id = id_of(&response), "answered");
+    } else {
+        tracing::debug!(%method, path, status = status.as_u16(), problem, request_id = id_of(&response), "answered");
+    }
+    response
+}
+
+/// Leaves the route that matched on the answer, for metrics.
+pub(super) async fn note_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}
+
+impl App {
+    fn admit(&self, request: &Request) -> Result<(), Problem> {
+        let headers = request.headers();
+        let host = host_of(headers, request.uri())?;
+        if !self.is_known(host) {
+            let detail = format!(
+                "this server does not go by the name `{host}`; use an IP address or localhost, or start it with --host"
+            );
+            return Err(Problem::new("misdirected_request", detail).field("Host"));
+        }
+        let is_write = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        if is_write && is_cross_site(headers, request) {
+            let detail = "a page of another site may not write here";
+            return Err(Problem::new("cross_site", detail).field("Origin"));
+        }
+        self.authorize(request)
+    }
+
+    /// DNS rebinding needs a name that an attacker owns; an address and `localhost` are nobody's.
+    fn is_known(&self, host: &str) -> bool {
+        let name = name_of(host);
+        name.parse::<IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    fn authorize(&self, request: &Request) -> Result<(), Problem> {
+        let (Some(tokens), Some(needed)) = (&self.tokens, role_for(request.method(), request.uri().path()))
+        else {
+            return Ok(());
+        };
+        let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = sent.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let Some(role) = token.and_then(|token| tokens.role_of(token)) else {
+            let detail = "this needs a token of the server's token file: `Authorization: Bearer TOKEN`";
+            return Err(Problem::new("unauthorized", detail).field("Authorization").wants_bearer());
+        };
+        if role < needed {
+            let detail = format!(
+                "this needs the role `{}`, and the token has the role `{}`",
+                needed.as_str(),
+                role.as_str()
+            );
+            return Err(Problem::new("forbidden", detail).field("Authorization"));
+        }
+        Ok(())
+    }
+}
+
+/// What a request needs where there are tokens; `None` if it is open to all.
+fn role_for(method: &Method, path: &str) -> Option<Role> {
+    if path.starts_with("/admin/") || path == "/admin" {
+        return Some(Role::Admin);
+    }
+    let is_api = path.starts_with("/v1/") || path == "/v1" || path == "/stats" || path == "/metrics";
+    match *method {
+        // Which methods there are is no secret.
+        Method::OPTIONS => None,
+        Method::GET | Method::HEAD => is_api.then_some(Role::Read),
+        _ => is_api.then_some(Role::Write),
+    }
+}
+
+/// The host that the client believes to talk to. HTTP/1.1 wants exactly one.
+fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a str, Problem> {
+    let wrong = || {
+        let detail = "a request must have exactly one `Host` header, in ASCII";
+        Problem::new("misdirected_request", detail).field("Host")
+    };
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    if hosts.next().is_some() {
+        return Err(wrong());
+    }
+    // An absolute target overrules the header.
+    uri.authority().map(axum::http::uri::Authority::as_str).or(host).ok_or_else(wrong)
+}
+
+/// A host without its port and brackets.
+fn name_of(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+/// Whether a browser says that a page of somebody else's makes this request.
+fn is_cross_site(headers: &HeaderMap, request: &Request) -> bool {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        return site != "same-origin" && site != "none";
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let host = host_of(headers, request.uri()).ok();
+    let own = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    own.is_none() || own != host
+}
+
+/// Turns the router's own short answers into ones that help: 405 and 404 are problems, OPTIONS is answered.
+fn settle(response: Response, method: &Method, path: &str) -> Response {
+    let is_problem = response.extensions().get::<Code>().is_some();
+    let route = response.extensions().get::<MatchedPath>().cloned();
+    let mut settled = match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED if !is_problem => {
+            let allow = response.headers().get(ALLOW).cloned();
+            let allow = allow.unwrap_or_else(|| HeaderValue::from_static("GET,HEAD"));
+            let allow = format!("{},OPTIONS", allow.to_str().unwrap_or("GET,HEAD"));
+            let allow = HeaderValue::from_str(&allow).expect("method names fit into a header");
+            if method == Method::OPTIONS {
+                let mut answer = StatusCode::NO_CONTENT.into_response();
+                answer.headers_mut().insert(ALLOW, allow);
+                answer
+            } else {
+                let detail = format!("{method} is not allowed here; `Allow` names what is");
+                Problem::new("method_not_allowed", detail).allow(allow).into_response()
+            }
+        }
+        StatusCode::NOT_FOUND if !is_problem => {
+            Problem::new("not_found", format!("there is nothing at {path}")).into_response()
+        }
+        _ => return response,
+    };
+    if let Some(route) = route {
+        settled.extensions_mut().insert(route);
+    }
+    settled
+}
+
+fn set_headers(headers: &mut HeaderMap, path: &str, request_id: HeaderValue) {
+    headers.insert(REQUEST_ID, request_id);
+    let cache = cache_of(path);
+    // What is no page needs no right at all.
+    let policy = if cache == NO_STORE { NOTHING } else { CONTENT_SECURITY_POLICY };
+    for (name, value) in [
+        (CSP, policy),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+        (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let is_problem = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    let cache = if is_problem { NO_STORE } else { cache };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+}
+
+/// The client's own id for its request, if it is harmless, or a fresh one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let harmless = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=REQUEST_ID_CHARS_MAX).contains(&bytes.len())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    headers.get(REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| {
+        let mut text = uuid::Uuid::encode_buffer();
+        let id = uuid::Uuid::now_v7().simple().encode_lower(&mut text);
+        HeaderValue::from_str(id).expect("hex digits fit into a header")
+    })
+}
+
+fn id_of(response: &Response) -> &str {
+    response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_route_needs_its_role() {
+        for (method, path, role) in [
+            (Method::GET, "/v1/wallet/accounts", Some(Role::Read)),
+            (Method::HEAD, "/stats", Some(Role::Read)),
+            (Method::GET, "/metrics", Some(Role::Read)),
+            (Method::POST, "/v1/wallet/transfer", Some(Role::Write)),
+            (Method::DELETE, "/v1/nothing", Some(Role::Write)),
+            (Method::GET, "/admin/queues", Some(Role::Admin)),
+            (Method::POST, "/admin/queues/commands/redrive", Some(Role::Admin)),
+            (Method::OPTIONS, "/v1/wallet/transfer", None),
+            (Method::GET, "/health", None),
+            (Method::GET, "/health/ready", None),
+            (Method::GET, "/openapi.json", None),
+            (Method::GET, "/", None),
+        ] {
+            assert_eq!(role_for(&method, path), role, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_and_a_port() {
+        for (host, name) in [
+            ("localhost:8080", "localhost"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("[::1]:8080", "::1"),
+            ("[::1]", "::1"),
+            ("wallet.example:443", "wallet.example"),
+            ("", ""),
+        ] {
+            assert_eq!(name_of(host), name, "{host}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The reading half of the API. Every answer comes from the read models, so from what is durable.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use ledger::{AccountIndex, AccountName, Asset, TransactionId, TransactionResult};
+use projection::{BalanceRow, EntryCursor, Projections};
+use serde_json::{Map, Value, json};
+
+use super::App;
+use super::fields::{Query, refused_parameter};
+use super::problem::Problem;
+use crate::files::Driver;
+
+/// Rows of a page of accounts or entries, unless the client says otherwise.
+const LIMIT_DEFAULT: u32 = 100;
+const LIMIT_MAX: u32 = 1_000;
+const LIMIT_MUST: &str = "an integer from 1 to 1000";
+/// Accounts looked at for one page at most, so that a page without system accounts stays a bounded read.
+const ACCOUNTS_LOOKED_AT_MAX: u32 = 10_000;
+
+const SEQUENCE_HEADER: HeaderName = HeaderName::from_static("walletlab-sequence");
+const DIGEST_HEADER: HeaderName = HeaderName::from_static("walletlab-digest");
+pub(super) const LOG_ID_HEADER: HeaderName = HeaderName::from_static("walletlab-log-id");
+
+type PathText = Result<Path<String>, PathRejection>;
+
+/// `GET /v1/wallet/balance/{account_id}`.
+pub(super) async fn balance(
+    State(app): State<App>,
+    path: PathText,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let name: AccountName = path_text(path, "account_id")?;
+    let mut query = Query::parse(query.as_deref())?;
+    let min_sequence = query.take::<u64>("min_sequence", "a record's sequence, an integer of 0 or more")?;
+    query.finish("the only parameter is `min_sequence`")?;
+    if let Some(sequence) = min_sequence {
+        app.wait_for(sequence).await?;
+    }
+    app.json(move |projections| {
+        let (_, row) = find(projections, &name)?;
+        Ok(json!({
+            "account_id": row.name.as_str(), "balance": row.posted, "asset": row.asset.as_str(),
+            "sequence": projections.checkpoint(),
+        }))
+    })
+    .await
+}
+
+/// `GET /v1/wallet/accounts/{account_id}`.
+pub(super) async fn account(
+    State(app): State<App>,
+    path: PathText,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let name: AccountName = path_text(path, "account_id")?;
+    Query::parse(query.as_deref())?.finish("this request has no parameters")?;
+    app.json(move |projections| {
+        let (_, row) = find(projections, &name)?;
+        let mut account = account_json(&row);
+        account.insert("sequence".to_owned(), projections.checkpoint().into());
+        Ok(account.into())
+    })
+    .await
+}
+
+/// `GET /v1/wallet/accounts`.
+pub(super) async fn accounts(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let mut query = Query::parse(query.as_deref())?;
+    let limit = take_limit(&mut query)?;
+    let after = query.take::<u32>("after", "the `next_cursor` of an answer")?;
+    let system = query.take::<bool>("system", "`true` or `false`")?.unwrap_or(false);
+    query.finish("the parameters are `limit`, `after` and `system`")?;
+    app.json(move |projections| {
+        let balances = &projections.balances;
+        let first = after.map_or(0, |after| after.saturating_add(1));
+        let end = balances.len().min(first.saturating_add(ACCOUNTS_LOOKED_AT_MAX));
+        let mut rows = Vec::new();
+        let mut next = first;
+        while next < end && rows.len() < limit as usize {
+            let row = balances.row(AccountIndex(next));
+            if system || !row.name.is_system() {
+                rows.push(Value::Object(account_json(&row)));
+            }
+            next += 1;
+        }
+        let next_cursor = if next < balances.len() { Some((next - 1).to_string()) } else { None };
+        Ok(json!({
+            "accounts": rows, "next_cursor": next_cursor, "sequence": projections.checkpoint(),
+            "balances_total": totals(&projections.totals.balances_total()),
+        }))
+    })
+    .await
+}
+
+/// `GET /v1/wallet/accounts/{account_id}/entries`.
+pub(super) async fn entries(
+    State(app): State<App>,
+    path: PathText,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let name: AccountName = path_text(path, "account_id")?;
+    let mut query = Query::parse(query.as_deref())?;
+    let limit = take_limit(&mut query)?;
+    let before = query.take::<u32>("before", "the `next_cursor` of an answer")?.map(EntryCursor);
+    query.finish("the parameters are `limit` and `before`")?;
+    app.json(move |projections| {
+        let (index, _) = find(projections, &name)?;
+        // One more than asked tells whether there is a further page.
+        let mut entries = projections.entries_of(index, before, limit + 1);
+        let more = entries.len() > limit as usize;
+        entries.truncate(limit as usize);
+        let next_cursor = if more { entries.last().map(|entry| entry.cursor.0.to_string()) } else { None };
+        let rows: Vec<Value> = entries
+            .iter()
+            .map(|entry| {
+                json!({
+                    "sequence": entry.sequence, "recorded_at": entry.recorded_at.micros(),
+                    "transaction_id": entry.transaction_id.to_string(), "kind": entry.kind.as_str(),
+                    "counterparty": projections.balances.row(entry.counterparty).name.as_str(),
+                    "amount": entry.amount, "balance_after": entry.balance_after,
+                })
+            })
+            .collect();
+        Ok(json!({
+            "account_id": name.as_str(), "entries": rows, "next_cursor": next_cursor,
+            "sequence": projections.checkpoint(),
+        }))
+    })
+    .await
+}
+
+/// `GET /v1/wallet/transactions/{transaction_id}`.
+pub(super) async fn transaction(
+    State(app): State<App>,
+    path: PathText,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let id: TransactionId = path_text(path, "transaction_id")?;
+    Query::parse(query.as_deref())?.finish("this request has no parameters")?;
+    app.json(move |projections| {
+        let row = projections.transactions.find(&id).ok_or_else(|| {
+            Problem::new("transaction_not_found", format!("no transaction has the id {id}"))
+        })?;
+        let (status, reason) = match row.result {
+            TransactionResult::Completed => ("completed", None),
+            TransactionResult::Refused(reason) => ("refused", Some(reason.as_str())),
+        };
+        Ok(json!({
+            "transaction_id": id.to_string(), "kind": row.kind.as_str(), "status": status, "reason": reason,
+            "from_account": row.from_account.as_ref().map(AccountName::as_str),
+            "to_account": row.to_account.as_ref().map(AccountName::as_str),
+            "amount": row.amount, "sequence": row.sequence, "recorded_at": row.recorded_at.micros(),
+        }))
+    })
+    .await
+}
+
+/// `GET /v1/state`: a snapshot, encoded away from the engine's thread.
+pub(super) async fn state(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    Query::parse(query.as_deref())?.finish("this request has no parameters")?;
+    let view = app.read(|driver| driver.durable_view()).await?;
+    let (sequence, digest, log_id) =
+        (view.next_sequence(), view.digest(), hex(&app.engine.identity().log_id));
+    let bytes = tokio::task::spawn_blocking(move || view.encode()).await;
+    let bytes =
+        bytes.map_err(|error| Problem::new("internal_error", format!("the snapshot failed: {error}")))?;
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (SEQUENCE_HEADER, HeaderValue::from(sequence)),
+        (DIGEST_HEADER, header_value(&digest.to_string())),
+        (LOG_ID_HEADER, header_value(&log_id)),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+impl App {
+    /// Reads on the engine's thread.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Driver) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let read = self.engine.read(read).await;
+        read.ok_or_else(|| {
+            Problem::new("not_ready", "the server is stopping or too busy to answer reads")
+                .retry_after_micros(1_000_000)
+        })
+    }
+
+    async fn json(
+        &self,
+        read: impl FnOnce(&Projections) -> Result<Value, Problem> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let value = self.read(move |driver| read(driver.pipeline().projections())).await??;
+        Ok(json_response(&value))
+    }
+
+    /// Waits until the record is durable and in the read models, but not for ever.
+    async fn wait_for(&self, sequence: u64) -> Result<(), Problem> {
+        let mut durable = self.engine.durable();
+        let reached = durable.wait_for(|durable| durable.sequence > sequence);
+        let longest = Duration::from_millis(self.limits.read_wait_ms_max);
+        match tokio::time::timeout(longest, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => {
+                Err(Problem::new("not_ready", "the server is stopping").retry_after_micros(1_000_000))
+            }
+            Err(_) => {
+                let limit = self.limits.read_wait_ms_max;
+                let detail = format!("record {sequence} was not durable within {limit} ms; ask again");
+                Err(Problem::new("not_yet", detail).field("min_sequence"))
+            }
+        }
+    }
+}
+
+/// An answer of 200 with a JSON body.
+pub(super) fn json_response(value: &Value) -> Response {
+    let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (json, value.to_string()).into_response()
+}
+
+/// Sums of minor units by asset. What clients have together comes from a world account that falls no lower than
+/// `i64::MIN`, so a sum is 2^63 at most.
+pub(super) fn totals(sums: &[(Asset, i128)]) -> Value {
+    let number = |sum: i128| u64::try_from(sum).expect("the sum of an asset's balances is from 0 to 2^63");
+    sums.iter()
+        .map(|(asset, sum)| (asset.as_str().to_owned(), number(*sum).into()))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A header's value from a text that is known to be plain ASCII.
+pub(super) fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("hex digits fit into a header")
+}
+
+fn account_json(row: &BalanceRow<'_>) -> Map<String, Value> {
+    let fields = [
+        ("account_id", row.name.as_str().into()),
+        ("asset", row.asset.as_str().into()),
+        ("scale", row.scale.into()),
+        ("balance", row.posted.into()),
+        ("floor", row.floor.into()),
+    ];
+    fields.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
+}
+
+fn find<'a>(
+    projections: &'a Projections,
+    name: &AccountName,
+) -> Result<(AccountIndex, BalanceRow<'a>), Problem> {
+    let index = projections.balances.find(name);
+    let index = index.ok_or_else(|| {
+        Problem::new("account_not_found", format!("there is no account `{}`", name.as_str()))
+    })?;
+    Ok((index, projections.balances.row(index)))
+}
+
+fn take_limit(query: &mut Query) -> Result<u32, Problem> {
+    let limit = query.take::<u32>("limit", LIMIT_MUST)?.unwrap_or(LIMIT_DEFAULT);
+    if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(refused_parameter("limit", LIMIT_MUST)) }
+}
+
+fn path_text<T: std::str::FromStr<Err: fmt::Display>>(path: PathText, name: &str) -> Result<T, Problem> {
+    let invalid = |why: String| Problem::new("invalid_path", format!("`{name}`: {why}")).field(name);
+    let Path(text) = path.map_err(|rejection| invalid(rejection.body_text()))?;
+    text.parse().map_err(|error: T::Err| invalid(error.to_string()))
+}
