@@ -80,11 +80,11 @@ impl Client {
     }
 
     pub(super) fn get(&mut self, target: &str) -> io::Result<Answer> {
-        self.get_with(target, "")
+        self.read_with(target, "")
     }
 
     /// `headers` are whole lines, each with its line break.
-    pub(super) fn get_with(&mut self, target: &str, headers: &str) -> io::Result<Answer> {
+    pub(super) fn read_with(&mut self, target: &str, headers: &str) -> io::Result<Answer> {
         let request = format!("GET {target} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.address);
         self.send(request.as_bytes())?;
         self.answer()
@@ -94,7 +94,7 @@ impl Client {
         self.post_with(target, "", body.to_string().as_bytes())
     }
 
-    /// As [`Client::get_with`].
+    /// As [`Client::read_with`].
     pub(super) fn post_with(&mut self, target: &str, headers: &str, body: &[u8]) -> io::Result<Answer> {
         let mut request = format!(
             "POST {target} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{headers}\r\n",

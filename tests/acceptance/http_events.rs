@@ -99,7 +99,7 @@ fn open_and_pay(server: &Server, transfers: u64) {
 fn json_lines(server: &Server) -> String {
     let answer = server
         .client()
-        .get_with("/v1/events?from=0", "accept: application/jsonl\r\n")
+        .read_with("/v1/events?from=0", "accept: application/jsonl\r\n")
         .expect("answered")
         .is(200);
     assert_eq!(answer.header("content-type"), Some("application/jsonl"));
@@ -183,7 +183,7 @@ fn what_cannot_be_followed_is_refused() {
         ("/v1/events", "last-event-id: 18446744073709551615\r\n", 400, "invalid_query"),
         ("/v1/events", "accept: text/html\r\n", 406, "not_acceptable"),
     ] {
-        let answer = client.get_with(target, headers).expect("answered").is(status);
+        let answer = client.read_with(target, headers).expect("answered").is(status);
         assert_eq!(answer.json()["code"], code, "{target} {headers}");
     }
     let streams = [(); 2].map(|()| Events::open(&server, "/v1/events?from=3", ""));

@@ -230,14 +230,19 @@ mod tests {
         let log = [moved(1, 4, done), moved(2, 7, "insufficient_funds")];
         says(&[one.clone(), lost_answer.clone()], &log, "{\"a\": 6, \"b\": 14}");
         says(&[one.clone(), lost_answer.clone()], &log[..1], "{\"a\": 6, \"b\": 14}");
-        says(&[one.clone()], &[], "is lost");
-        says(&[one.clone()], &[moved(1, 4, done), moved(1, 4, done)], "is doubled");
-        says(&[one.clone()], &log, "nobody sent");
-        says(&[one.clone()], &[moved(1, 5, done)], "is recorded");
-        says(&[one.clone()], &[moved(1, 4, "insufficient_funds")], "should be completed");
+        let alone = std::slice::from_ref(&one);
+        says(alone, &[], "is lost");
+        says(alone, &[moved(1, 4, done), moved(1, 4, done)], "is doubled");
+        says(alone, &log, "nobody sent");
+        says(alone, &[moved(1, 5, done)], "is recorded");
+        says(alone, &[moved(1, 4, "insufficient_funds")], "should be completed");
         says(&[(id(1), seen(4, 1, &[(3, 2, "overflow")]))], &log[..1], "told");
         says(&[(id(1), seen(4, 1, &[(3, 2, done), (4, 3, done)]))], &log[..1], "told");
-        says(&[one, (id(3), seen(1, 4, &[(5, 2, done)]))], &[moved(3, 1, done), moved(1, 4, done)], "told");
+        says(
+            &[one.clone(), (id(3), seen(1, 4, &[(5, 2, done)]))],
+            &[moved(3, 1, done), moved(1, 4, done)],
+            "told",
+        );
         let swapped = [(id(1), seen(4, 1, &[(3, 3, done)])), (later.0, seen(1, 4, &[(5, 2, done)]))];
         says(&swapped, &[moved(3, 1, done), moved(1, 4, done)], "stands behind it");
     }

@@ -1,5 +1,5 @@
 //! Clients that are slow, silent or gone: others are still answered, the slow ones are let go, and memory stays within
-//! a bound. Nothing here is about how fast an answer is; how a figure is taken stands in docs/API.md.
+//! a bound. Nothing here is about how fast an answer is: that is measured with tests/load/crowd.rs beside a load.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -194,7 +194,7 @@ fn readers_that_take_nothing_are_dropped_and_not_buffered_for() {
     has_grown_by_at_most(&server, before, readers as u64 * READER_KIB_MAX + OTHER_KIB_MAX);
     // What is left in the sockets ends in the middle; a reader that reads gets everything.
     assert!(slow[0].head().expect("a head").is(200).header("walletlab-log-id").is_some());
-    let whole = client.get_with("/v1/events", "accept: application/jsonl\r\n").expect("answered").is(200);
+    let whole = client.read_with("/v1/events", "accept: application/jsonl\r\n").expect("answered").is(200);
     let log = files.write("events.jsonl", &whole.body);
     walletlab(&["verify", &log]).exits(0);
     others_are_answered(&server);

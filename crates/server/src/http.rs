@@ -28,7 +28,7 @@ mod tests;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -45,7 +45,10 @@ use crate::tokens::Tokens;
 
 /// What every handler has at hand. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct App(Arc<Parts>);
+pub(crate) struct App {
+    parts: Arc<Parts>,
+    started: Instant,
+}
 
 /// The parts of an [`App`].
 pub(crate) struct Parts {
@@ -55,7 +58,6 @@ pub(crate) struct Parts {
     pub(crate) hosts: Vec<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) started: Instant,
     /// True once the server takes no more.
     pub(crate) stopping: watch::Receiver<bool>,
     /// One permit for each event stream that may be open.
@@ -64,7 +66,12 @@ pub(crate) struct Parts {
 
 impl App {
     pub(crate) fn new(parts: Parts) -> App {
-        App(Arc::new(parts))
+        App { parts: Arc::new(parts), started: Instant::now() }
+    }
+
+    /// Since when it answers.
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 
@@ -72,7 +79,7 @@ impl Deref for App {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }
 

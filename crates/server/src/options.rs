@@ -17,7 +17,7 @@ pub struct ServeOptions {
     pub page: PageSource,
     /// The data directory: the log and its lock. It is made if there is none.
     pub data: PathBuf,
-    /// The form in which a new log is kept. A directory keeps the form that it has.
+    /// The form in which the log is kept. A directory that holds the other form is refused.
     pub log_format: LogFormat,
     /// Who may do what. `None`: whoever reaches the address may do everything.
     pub tokens: Option<Tokens>,

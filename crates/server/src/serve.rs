@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -110,7 +109,6 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
         hosts,
         log_format,
         metrics: Arc::clone(&metrics),
-        started: Instant::now(),
         stopping: is_stopping,
         streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
     });

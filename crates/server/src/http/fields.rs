@@ -203,10 +203,16 @@ fn kind(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse;
+
+    use super::super::problem::Code;
     use super::*;
 
     fn code_of(result: Result<(), Problem>) -> String {
-        result.map_or_else(|problem| format!("{}", problem.code()), |()| "fine".to_owned())
+        let code = |problem: Problem| {
+            problem.into_response().extensions().get::<Code>().map_or("none", |code| code.0)
+        };
+        result.map_or_else(code, |()| "fine").to_owned()
     }
 
     /// Reads a transfer's two kinds of fields.

@@ -38,7 +38,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
     let status = if reasons.is_empty() { "ok" } else { "degraded" };
     let body = json!({
         "status": status, "reasons": reasons, "version": env!("CARGO_PKG_VERSION"),
-        "uptime": app.started.elapsed().as_secs(),
+        "uptime": app.uptime().as_secs(),
         "memory_mb": memory_bytes().map(|bytes| bytes / 1_048_576),
         "sequence": view.durable.sequence, "queues": queues(&view),
         "connections": app.metrics.connections.get(), "streams": app.metrics.streams.get(),
@@ -62,7 +62,7 @@ pub(super) async fn stats(State(app): State<App>) -> Result<Response, Problem> {
     let body = json!({
         "sequence": view.durable.sequence, "digest": view.durable.digest.to_string(),
         "log_id": hex(&view.identity.log_id), "ledger_id": hex(&view.identity.ledger_id),
-        "generation": view.generation, "uptime": app.started.elapsed().as_secs(), "accounts": view.accounts,
+        "generation": view.generation, "uptime": app.uptime().as_secs(), "accounts": view.accounts,
         "balances_total": totals(&view.balances_total),
         "counts": {
             "transfers_completed": counts.transfers_completed(), "transfers_failed": counts.transfers_failed(),
@@ -85,7 +85,7 @@ pub(super) async fn stats(State(app): State<App>) -> Result<Response, Problem> {
 /// `GET /metrics`, in Prometheus' text format.
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     let view = app.look().await?;
-    let text = app.metrics.text(&view, app.started.elapsed());
+    let text = app.metrics.text(&view, app.uptime());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

@@ -52,11 +52,6 @@ impl Problem {
         self.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         self
     }
-
-    /// The code, as in the body.
-    pub(crate) fn code(&self) -> &'static str {
-        self.code
-    }
 }
 
 impl IntoResponse for Problem {

@@ -8,7 +8,6 @@ mod wallet;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -79,7 +78,6 @@ impl Rig {
             hosts,
             log_format: LogFormat::Binary,
             metrics,
-            started: Instant::now(),
             stopping: is_stopping,
         });
         Rig { router: router(app, &page), running: Some(running), stopping, _directory: directory }

@@ -94,6 +94,10 @@ fn digest_at(sequence: Option<u64>) -> String {
     sequence.map_or_else(|| "Digest".to_owned(), |sequence| format!("Digest at {}", grouped(sequence)))
 }
 
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{} times", grouped(count)) }
+}
+
 fn row(name: String, value: Html) -> Html {
     html! { <div><dt>{ name }</dt><dd>{ value }</dd></div> }
 }
@@ -105,7 +109,7 @@ fn verdict(view: &LiveView) -> Html {
         },
         Verdict::Equal { sequence, .. } => html! {
             <p class="compare good"><strong>{ "Equal digests" }</strong>
-                { format!(" at sequence {}. Compared {} times, always at the same sequence.", grouped(*sequence), grouped(view.compared)) }</p>
+                { format!(" at sequence {}. Compared {}, always at the same sequence.", grouped(*sequence), times(view.compared)) }</p>
         },
         Verdict::Differs { sequence, ours, theirs } => html! {
             <p class="compare bad"><strong>{ format!("Different digests at sequence {}.", grouped(*sequence)) }</strong>
