@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -177,15 +177,27 @@ pub(super) struct Server {
 impl Server {
     /// Starts it on a data directory and waits until it listens.
     pub(super) fn start(data: &Path, more: &[&str]) -> Server {
+        let mut command = binary(&["serve"]);
+        command.args(more);
+        Server::listening(command, data)
+    }
+
+    /// As [`Server::start`], but no file that it writes can grow beyond `kib`: the system refuses such a write with
+    /// `EFBIG`, as a disk would that fails.
+    pub(super) fn start_with_small_files(data: &Path, kib: u64) -> Server {
+        // Without the signal ignored, the write would end the process instead of being refused.
+        let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" serve \"$@\"", kib * 2);
+        let mut command = Command::new("sh");
+        command.args(["-c", &limited]).arg(binary(&[]).get_program());
+        Server::listening(command, data)
+    }
+
+    fn listening(mut command: Command, data: &Path) -> Server {
         let errors = data.with_extension("stderr");
         let log = File::options().create(true).append(true).open(&errors).expect("a file for what it says");
         let data = data.to_str().expect("temporary paths are UTF-8");
-        let mut process = binary(&["serve", "--listen", "127.0.0.1:0", "--data", data])
-            .args(more)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("started");
+        let command = command.args(["--listen", "127.0.0.1:0", "--data", data]);
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("started");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok());
         let Some(address) = address else {

@@ -5,7 +5,7 @@
 //! - [`command_line`]: exit codes, and what errors name.
 //! - [`http_idempotent`], [`http_kills`], [`http_linearizable`]: what clients of the server are told, and that it is true.
 //! - [`http_hostile`], [`http_slow`]: what comes of clients that mean no good, or do nothing. [`http_events`]: the log as
-//!   a stream. [`http_client`] and [`http_history`] are their client and their checker.
+//!   a stream. [`http_failure`]: a disk that takes no more. [`http_client`] and [`http_history`] are their client and their checker.
 
 mod command_line;
 mod cuts;
@@ -13,6 +13,7 @@ mod flips;
 mod harness;
 mod http_client;
 mod http_events;
+mod http_failure;
 mod http_history;
 mod http_hostile;
 mod http_idempotent;
