@@ -148,6 +148,9 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     }
 }
 
+/// Flags and variables, and the words that the refusal has.
+type BadSetting<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn a_bad_setting_is_refused_by_its_flag_variable_or_line() {
     let files = Files::new();
@@ -156,7 +159,7 @@ fn a_bad_setting_is_refused_by_its_flag_variable_or_line() {
     let ending = files.write("settings.ini", "");
     let nowhere = files.text("nowhere.toml");
     let none: &[(&str, &str)] = &[];
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 9] = [
+    let cases: [BadSetting<'_>; 9] = [
         (&["--streams-max", "0"], none, &["'--streams-max <COUNT>'"]),
         (&["--listen", "localhost:80"], none, &["--listen", "127.0.0.1:8080"]),
         (&[], &[("WALLETLAB_LISTEN", "here")], &["--listen", "environment variable WALLETLAB_LISTEN"]),
@@ -426,7 +429,7 @@ fn what_deploy_mentions_the_command_line_knows() {
         for line in ours {
             for word in words(line) {
                 let is_ours = word.starts_with("--") || word.starts_with("WALLETLAB_");
-                if is_ours && word.trim_matches('-') != "" {
+                if is_ours && !word.trim_matches('-').is_empty() {
                     assert!(known.contains(&word), "{name}: {word}, in {line:?}");
                     seen += 1;
                 }

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 /// Keeps so many connections open until the other end of `over` is gone.
 fn hold(address: SocketAddr, count: usize, over: &Receiver<()>) {
     let kinds = [Kind::SlowHead, Kind::SlowBody, Kind::Deaf];
-    let kind = |number: usize| if number % 10 == 0 { kinds[number / 10 % 3] } else { Kind::Idle };
+    let kind = |number: usize| if number.is_multiple_of(10) { kinds[number / 10 % 3] } else { Kind::Idle };
     let mut crowd: Vec<Member> =
         (0..count).map(|number| Member { kind: kind(number), stream: None }).collect();
     let mut opened = 0;
