@@ -220,8 +220,9 @@ impl Worker {
                 // Only this thread sets it, and only the first failure counts.
                 let _ = self.shared.failure.set(why);
             }
-            self.answer();
+            // Published first: who has an answer for a record can wait for it, and find it, at once.
             self.publish();
+            self.answer();
             for read in reads {
                 read(&mut self.driver);
             }
@@ -296,8 +297,8 @@ impl Worker {
     fn close(mut self) -> Result<(), FilesError> {
         while self.driver.appends_pending() > 0 {
             let waited = self.driver.wait();
-            self.answer();
             self.publish();
+            self.answer();
             waited?;
         }
         if let Some(why) = self.shared.failure.get() {
