@@ -249,11 +249,6 @@ impl Ledger {
         u32::try_from(self.accounts.len()).expect("an AccountIndex counts every account")
     }
 
-    /// Decimal places of an asset; `None` if no account holds it.
-    pub fn scale_of(&self, asset: &Asset) -> Option<u8> {
-        self.assets.iter().find(|row| row.asset == *asset).map(|row| row.scale)
-    }
-
     /// The sum of the balances of all accounts of each asset, in the order in which the assets first came. Each is 0
     /// unless a transfer waits for its second half. Costs O(accounts).
     pub fn sum_by_asset(&self) -> Vec<(Asset, i128)> {

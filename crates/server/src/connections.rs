@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
@@ -25,8 +26,9 @@ use crate::http::metrics::Metrics;
 use crate::options::Limits;
 
 /// What a connection beyond the limit is told before it is closed.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    content-length: 42\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections are open; try again.\n";
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+    cache-control: no-store\r\ncontent-length: 144\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+    {\"type\":\"/problems#busy\",\"title\":\"The server is busy\",\"status\":503,\"detail\":\"too many connections are open\",\"code\":\"busy\",\"retry_after_ms\":1000}";
 /// After an error of `accept`, such as too many open files, others need time to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -73,12 +75,11 @@ pub(crate) async fn answer(
         let connection = graceful.watch(connection);
         let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
-            metrics.connections.inc();
+            let _open = Open::count(&metrics);
             if let Err(error) = connection.await {
                 metrics.connections_failed.with_label_values(&[cause(&error)]).inc();
                 tracing::debug!("a connection ended: {error}");
             }
-            metrics.connections.dec();
             drop(permit);
         });
     }
@@ -96,6 +97,22 @@ pub(crate) enum Finished {
     All,
     /// Some clients took longer than the limit.
     Some,
+}
+
+/// Counts a connection as long as it is open, however it ends.
+struct Open(IntGauge);
+
+impl Open {
+    fn count(metrics: &Metrics) -> Open {
+        metrics.connections.inc();
+        Open(metrics.connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
@@ -141,5 +158,18 @@ fn cause(error: &hyper::Error) -> &'static str {
         "gone"
     } else {
         "other"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_of_a_connection_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(TOO_MANY).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
     }
 }

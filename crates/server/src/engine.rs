@@ -9,30 +9,22 @@
 
 mod inbox;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ledger::{AccountName, Asset, Command, Digest};
+use ledger::{Command, Digest};
 use pipeline::{Answer, Config, LogIdentity, Outcome, Pipeline, Replayed, Reply, Request};
 use tokio::sync::{oneshot, watch};
 
-use self::inbox::{Inbox, Message, Refused};
+pub(crate) use self::inbox::InboxLimits;
+use self::inbox::{Inbox, Read, Refused};
 use crate::files::{Cut, Driver, DriverOpened, FilesError, JournalStats, LogFormat, LogShared};
 
-/// Decimal places of an asset that the ledger does not know yet, if nobody says.
-const SCALE_DEFAULT: u8 = 2;
-
-/// What a client wants done.
-#[derive(Clone, Debug)]
-pub(crate) enum Wish {
-    /// A command as it is.
-    Command(Command),
-    /// An opening. Without a scale it takes that of the asset.
-    Open { account: AccountName, asset: Asset, scale: Option<u8>, opening_balance: i64 },
-}
+/// How long reads may keep the engine from its commands at a time. Those that are left over wait for the next turn.
+const READS_AT_ONCE: Duration = Duration::from_millis(2);
 
 /// What a client is told.
 #[derive(Clone, Debug)]
@@ -51,9 +43,9 @@ pub(crate) enum Told {
     NotWriting { why: String },
 }
 
-/// What is durable: an account of it for waiting readers.
+/// How far the log is durable, for whoever waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Durable {
+pub(crate) struct Position {
     /// Every record with a smaller sequence is durable and in the read models.
     pub(crate) sequence: u64,
     /// Of the ledger as of the record before.
@@ -70,7 +62,7 @@ pub(crate) struct Engine {
 
 struct Shared {
     inbox: Arc<Inbox>,
-    durable: watch::Receiver<Durable>,
+    durable: watch::Receiver<Position>,
     log: LogShared,
     identity: LogIdentity,
     /// Why nothing is written any more.
@@ -86,20 +78,20 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Opens the data directory, brings the pipeline back and starts the thread. `appended` is called with what the
-    /// journal did, after every sync.
+    /// Opens the data directory, brings the pipeline back and starts the thread. The inbox takes at most `limits`.
+    /// `synced` is called with what the journal did, after every sync.
     pub(crate) fn start(
         directory: &Path,
         config: &Config,
         format: LogFormat,
-        inbox_max: usize,
+        limits: InboxLimits,
         synced: impl Fn(&JournalStats) + Send + 'static,
     ) -> Result<Running, FilesError> {
-        let inbox = Arc::new(Inbox::new(inbox_max));
+        let inbox = Arc::new(Inbox::new(limits));
         let bell = Arc::clone(&inbox);
         let opened = Driver::open_with(directory, config, format, Box::new(move || bell.ring()))?;
         let DriverOpened { driver, cut } = opened;
-        let (publish, durable) = watch::channel(durable_of(driver.pipeline()));
+        let (publish, durable) = watch::channel(position_of(driver.pipeline()));
         let log = driver.log().clone();
         let identity = driver.durable_view().identity();
         let shared = Arc::new(Shared { inbox, durable, log, identity, failure: OnceLock::new() });
@@ -109,6 +101,7 @@ impl Running {
             shared,
             publish,
             waiting: HashMap::new(),
+            reads: VecDeque::new(),
             next_request: 0,
             synced: Box::new(synced),
         };
@@ -131,18 +124,17 @@ impl Running {
 }
 
 impl Engine {
-    /// Hands a wish to the pipeline. The receiver is answered when it is durable.
-    pub(crate) fn submit(&self, wish: Wish) -> oneshot::Receiver<Told> {
+    /// Hands a command to the pipeline. The receiver is answered when it is durable.
+    pub(crate) fn submit(&self, command: Command) -> oneshot::Receiver<Told> {
         let (tell, told) = oneshot::channel();
-        if let Err(refused) = self.shared.inbox.push(Message::Wish { wish, tell }) {
-            let Refused { message, full } = refused;
-            if let Message::Wish { tell, .. } = message {
-                // The receiver is in our hand, so it is still there.
-                let _ = tell.send(match full {
-                    Some(retry_after_micros) => Told::Busy { retry_after_micros },
-                    None => Told::NotWriting { why: "the server is stopping".to_owned() },
-                });
-            }
+        if let Err((Waiting { tell, .. }, refused)) = self.shared.inbox.push(Waiting { command, tell }) {
+            // The receiver is in our hand, so it is still there.
+            let _ = tell.send(match refused {
+                Refused::Full { retry_after_micros } => Told::Busy { retry_after_micros },
+                Refused::Closed => {
+                    Told::NotWriting { why: self.failure().unwrap_or("the server is stopping").to_owned() }
+                }
+            });
         }
         told
     }
@@ -154,15 +146,17 @@ impl Engine {
     ) -> Option<T> {
         let (tell, told) = oneshot::channel();
         let read = Box::new(move |driver: &mut Driver| {
-            // Whoever asked may have gone away.
-            let _ = tell.send(read(driver));
+            // Whoever asked may have gone away, also while it is read.
+            if !tell.is_closed() {
+                let _ = tell.send(read(driver));
+            }
         });
-        self.shared.inbox.push(Message::Read(read)).ok()?;
+        self.shared.inbox.push_read(read).ok()?;
         told.await.ok()
     }
 
     /// What is durable, now and whenever it changes.
-    pub(crate) fn durable(&self) -> watch::Receiver<Durable> {
+    pub(crate) fn durable(&self) -> watch::Receiver<Position> {
         self.shared.durable.clone()
     }
 
@@ -186,12 +180,14 @@ impl Engine {
 struct Worker {
     driver: Driver,
     shared: Arc<Shared>,
-    publish: watch::Sender<Durable>,
+    publish: watch::Sender<Position>,
     waiting: HashMap<u64, Waiting>,
+    reads: VecDeque<Read>,
     next_request: u64,
     synced: Box<dyn Fn(&JournalStats) + Send>,
 }
 
+/// A command and who waits for its outcome.
 struct Waiting {
     command: Command,
     tell: oneshot::Sender<Told>,
@@ -199,65 +195,58 @@ struct Waiting {
 
 impl Worker {
     fn run(mut self) -> Result<(), FilesError> {
-        let mut messages = Vec::new();
+        let _end = End(Arc::clone(&self.shared));
+        let mut commands = Vec::new();
         loop {
-            let open = self.shared.inbox.take(&mut messages, self.until_timeout());
-            let mut requests = Vec::with_capacity(messages.len());
-            let mut reads = Vec::new();
-            for message in messages.drain(..) {
-                match message {
-                    Message::Wish { wish, tell } => self.accept(wish, tell, &mut requests),
-                    Message::Read(read) => reads.push(read),
-                }
+            let longest = if self.reads.is_empty() { self.until_timeout() } else { Some(Duration::ZERO) };
+            let open = self.shared.inbox.take(&mut commands, &mut self.reads, longest);
+            let mut requests = Vec::with_capacity(commands.len());
+            for waiting in commands.drain(..) {
+                self.accept(waiting, &mut requests);
             }
             if !requests.is_empty() {
                 self.driver.submit(requests);
             }
-            let polled = self.driver.poll();
-            if let Err(error) = &polled {
+            if let Err(error) = self.driver.poll() {
                 tracing::error!("{error}; nothing more is written, reads go on");
-                let why = format!("{error}; restart the server: it recovers what is durable");
-                // Only this thread sets it, and only the first failure counts.
-                let _ = self.shared.failure.set(why);
+                self.fail(format!("{error}; restart the server: it recovers what is durable"));
             }
             // Published first: who has an answer for a record can wait for it, and find it, at once.
             self.publish();
             self.answer();
-            for read in reads {
-                read(&mut self.driver);
-            }
-            if !open && messages.is_empty() {
+            self.read();
+            if !open && self.reads.is_empty() {
                 return self.close();
             }
         }
     }
 
-    fn accept(&mut self, wish: Wish, tell: oneshot::Sender<Told>, requests: &mut Vec<Request>) {
+    fn accept(&mut self, waiting: Waiting, requests: &mut Vec<Request>) {
         if let Some(why) = self.shared.failure.get() {
-            let _ = tell.send(Told::NotWriting { why: why.clone() });
+            // A client that went away has nothing to be told.
+            let _ = waiting.tell.send(Told::NotWriting { why: why.clone() });
             return;
         }
-        let command = self.command(wish);
         let request_id = self.next_request;
         self.next_request += 1;
-        requests.push(Request { request_id, command: command.clone() });
-        self.waiting.insert(request_id, Waiting { command, tell });
+        requests.push(Request { request_id, command: waiting.command.clone() });
+        self.waiting.insert(request_id, waiting);
     }
 
-    fn command(&self, wish: Wish) -> Command {
-        match wish {
-            Wish::Command(command) => command,
-            Wish::Open { account, asset, scale, opening_balance } => {
-                let scale = scale.or_else(|| self.driver.pipeline().ledger().scale_of(&asset));
-                Command::OpenAccount {
-                    account,
-                    asset,
-                    scale: scale.unwrap_or(SCALE_DEFAULT),
-                    floor: None,
-                    opening_balance,
-                }
+    /// Reads for a while, and leaves the rest for the next turn, so that commands and answers never wait long.
+    fn read(&mut self) {
+        let began = Instant::now();
+        while let Some(read) = self.reads.pop_front() {
+            read(&mut self.driver);
+            if began.elapsed() >= READS_AT_ONCE {
+                return;
             }
         }
+    }
+
+    fn fail(&self, why: String) {
+        // Only this thread sets it, and only the first failure counts.
+        let _ = self.shared.failure.set(why);
     }
 
     fn answer(&mut self) {
@@ -276,15 +265,12 @@ impl Worker {
     }
 
     fn publish(&mut self) {
-        let durable = durable_of(self.driver.pipeline());
-        let changed = self.publish.send_if_modified(|known| {
-            let changed = *known != durable;
-            *known = durable;
-            changed
-        });
-        if changed {
-            (self.synced)(&self.driver.journal_stats());
+        let pipeline = self.driver.pipeline();
+        if self.publish.borrow().sequence == pipeline.durable_before() {
+            return;
         }
+        self.publish.send_replace(position_of(pipeline));
+        (self.synced)(&self.driver.journal_stats());
     }
 
     /// How long the pipeline can be left alone if nothing comes.
@@ -308,9 +294,24 @@ impl Worker {
     }
 }
 
-fn durable_of(pipeline: &Pipeline) -> Durable {
+/// Dropped when the engine ends, however it ends: nothing more is taken, and nobody waits for ever.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "the engine failed; restart the server: it recovers what is durable";
+            // Only the first failure counts.
+            let _ = self.0.failure.set(why.to_owned());
+        }
+        self.0.inbox.close();
+        self.0.inbox.clear();
+    }
+}
+
+fn position_of(pipeline: &Pipeline) -> Position {
     let sequence = pipeline.durable_before();
     let last = sequence.checked_sub(1).and_then(|last| pipeline.projections().transactions.at(last));
     let recorded_at = last.map_or(0, |row| row.recorded_at.micros());
-    Durable { sequence, digest: pipeline.durable_digest(), recorded_at }
+    Position { sequence, digest: pipeline.durable_digest(), recorded_at }
 }

@@ -35,7 +35,9 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
+use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use self::events::is_unwanted;
 use self::metrics::Metrics;
 use crate::engine::Engine;
 use crate::files::LogFormat;
@@ -62,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) stopping: watch::Receiver<bool>,
     /// One permit for each event stream that may be open.
     pub(crate) streams: Arc<Semaphore>,
+    /// One permit for each snapshot that may be on its way.
+    pub(crate) snapshots: Arc<Semaphore>,
 }
 
 impl App {
@@ -108,7 +112,9 @@ pub(crate) fn router(app: App, page: &PageSource) -> Router {
         .route("/problems", get(async || typed("text/html; charset=utf-8", docs::problems_html())))
         .with_state(app.clone());
     // The guard stands outside of the router, because the router adds `Allow` on the way out.
-    let inner = page::behind(api, page).layer(middleware::from_fn(guard::note_route));
+    let inner = page::behind(api, page)
+        .layer(CatchPanicLayer::custom(|_| problem::failed()))
+        .layer(middleware::from_fn(guard::note_route));
     Router::new().fallback_service(inner).layer(middleware::from_fn_with_state(app, guard::guard))
 }
 

@@ -72,7 +72,9 @@ pub struct Limits {
     pub read_wait_ms_max: u64,
     /// Event streams open at once. Beyond: 503.
     pub streams_max: u32,
-    /// How long a stop waits for what is being answered.
+    /// Snapshots on their way at once. Beyond: 503.
+    pub snapshots_max: u32,
+    /// How long a stop waits for what is being answered, and once more for the log to be closed.
     pub stop_timeout_ms: u64,
     /// Commands in the queue and in flight. Beyond: 503.
     pub commands_max: u32,
@@ -90,6 +92,7 @@ impl Default for Limits {
             answer_timeout_ms: 10_000,
             read_wait_ms_max: 10_000,
             streams_max: 256,
+            snapshots_max: 4,
             stop_timeout_ms: 10_000,
             commands_max: 65_536,
         }
@@ -112,6 +115,7 @@ impl Limits {
             ("answer_timeout_ms", self.answer_timeout_ms),
             ("read_wait_ms_max", self.read_wait_ms_max),
             ("streams_max", self.streams_max.into()),
+            ("snapshots_max", self.snapshots_max.into()),
             ("stop_timeout_ms", self.stop_timeout_ms),
             ("commands_max", self.commands_max.into()),
         ];

@@ -1,5 +1,7 @@
 //! The page: files of a directory, or of the program itself.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
@@ -7,6 +9,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeDir;
 
+use crate::http::is_unwanted;
 use crate::options::{EmbeddedFile, PageSource};
 
 /// What the page may do: its own files only, WebAssembly, and style *attributes* (bar widths), never inline script.
@@ -24,8 +27,8 @@ pub(crate) fn behind(api: Router, page: &PageSource) -> Router {
     match page {
         PageSource::Directory(directory) => api.fallback_service(ServeDir::new(directory).precompressed_br()),
         PageSource::Embedded(files) => {
-            let files: &'static [EmbeddedFile] = files;
-            api.fallback(async move |request: Request| embedded(files, &request))
+            let files: Arc<[Known]> = files.iter().map(Known::new).collect();
+            api.fallback(async move |request: Request| embedded(&files, &request))
         }
         PageSource::None => api.fallback(async |request: Request| nothing(&request)),
     }
@@ -46,28 +49,41 @@ pub(crate) fn cache_of(path: &str) -> &'static str {
     }
 }
 
-fn embedded(files: &'static [EmbeddedFile], request: &Request) -> Response {
+/// A file and what tells its versions apart.
+struct Known {
+    file: EmbeddedFile,
+    tag: String,
+}
+
+impl Known {
+    fn new(file: &EmbeddedFile) -> Known {
+        let hash = blake3::hash(file.brotli.unwrap_or(file.bytes)).to_hex();
+        Known { file: *file, tag: hash[..16].to_owned() }
+    }
+}
+
+fn embedded(files: &[Known], request: &Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    let path = if path.is_empty() { "index.html" } else { path };
+    let Some(Known { file, tag }) = files.iter().find(|known| known.file.path == path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     if let Some(refused) = only_read(request.method()) {
         return refused;
     }
-    let path = request.uri().path().trim_start_matches('/');
-    let path = if path.is_empty() { "index.html" } else { path };
-    let Some(file) = files.iter().find(|file| file.path == path) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
     let takes_brotli = request
         .headers()
         .get_all(ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
+        .filter(|coding| !is_unwanted(coding))
         .any(|coding| coding.split(';').next().is_some_and(|name| name.trim() == "br"));
-    let etag = blake3::hash(file.brotli.unwrap_or(file.bytes)).to_hex();
     let (bytes, coding) = match file.brotli {
         Some(brotli) if takes_brotli => (brotli, Some("br")),
         Some(_) | None => (file.bytes, None),
     };
-    let etag = format!("\"{}{}\"", &etag[..16], coding.unwrap_or_default());
+    let etag = format!("\"{tag}{}\"", coding.unwrap_or_default());
     let mut response = if request.headers().get(IF_NONE_MATCH).is_some_and(|known| *known == etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -84,11 +100,11 @@ fn embedded(files: &'static [EmbeddedFile], request: &Request) -> Response {
 }
 
 fn nothing(request: &Request) -> Response {
-    if let Some(refused) = only_read(request.method()) {
-        return refused;
-    }
     if request.uri().path() != "/" {
         return StatusCode::NOT_FOUND.into_response();
+    }
+    if let Some(refused) = only_read(request.method()) {
+        return refused;
     }
     let text = "This program was built without the page: build both with `cargo xtask build`, or name the directory \
                 of a built page with --page.\nThe API is here: /docs\n";

@@ -8,13 +8,14 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::connections::{self, Finished};
-use crate::engine::Running;
+use crate::engine::{InboxLimits, Running};
 use crate::files::{Driver, FilesError};
 use crate::http::metrics::Metrics;
 use crate::http::{self, App, Parts};
@@ -53,8 +54,13 @@ pub enum ServeError {
         /// Its name.
         name: &'static str,
     },
-    /// The data directory cannot be opened, or its log could not be written to the end.
+    /// The data directory cannot be opened.
     Files(FilesError),
+    /// The log could not be written to the end; what was acknowledged is on the disk.
+    Failed {
+        /// What failed first.
+        why: String,
+    },
 }
 
 /// A server whose data directory and socket are open and which answers nothing yet.
@@ -92,9 +98,13 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     let metrics = Arc::new(Metrics::new());
     let journal = metrics.journal.clone();
     let config = pipeline_config(&limits);
-    let inbox_max = limits.commands_max as usize;
+    let connections_max = limits.connections_max as usize;
+    let inbox = InboxLimits {
+        commands_max: limits.commands_max as usize + connections_max,
+        reads_max: connections_max,
+    };
     let running = tokio::task::spawn_blocking(move || {
-        Running::start(&data, &config, log_format, inbox_max, move |stats| journal.synced(stats))
+        Running::start(&data, &config, log_format, inbox, move |stats| journal.synced(stats))
     });
     let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let running = running.map_err(ServeError::Files)?;
@@ -111,7 +121,10 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
         metrics: Arc::clone(&metrics),
         stopping: is_stopping,
         streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
+        snapshots: Arc::new(Semaphore::new(limits.snapshots_max as usize)),
     });
+    let durable = *running.engine.durable().borrow();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), records = durable.sequence, "the log is recovered");
     let router = http::router(app, &page);
     Ok(Bound { listener, address, router, running, limits, metrics, stopping })
 }
@@ -145,8 +158,14 @@ impl Bound {
     /// A log that could not be written to the end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { listener, address: _, router, running, limits, metrics, stopping } = self;
+        let engine = running.engine.clone();
+        let mut durable = engine.durable();
+        let ended = async move { while durable.changed().await.is_ok() {} };
         let stop = async move {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                () = ended => tracing::error!("the engine ended"),
+            }
             tracing::info!("stopping: what is being answered is finished first");
             stopping.send_replace(true);
         };
@@ -154,9 +173,22 @@ impl Bound {
         if finished == Finished::Some {
             tracing::warn!("some clients took longer than {} ms and were cut off", limits.stop_timeout_ms);
         }
-        let closed = tokio::task::spawn_blocking(move || running.stop()).await;
-        let closed = closed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        closed.map_err(ServeError::Files)
+        let closed = tokio::task::spawn_blocking(move || running.stop());
+        let longest = Duration::from_millis(limits.stop_timeout_ms);
+        match tokio::time::timeout(longest, closed).await {
+            Ok(Ok(closed)) => closed.map_err(|error| {
+                let why = engine.failure().map_or_else(|| error.to_string(), str::to_owned);
+                ServeError::Failed { why }
+            }),
+            Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            Err(_) => {
+                let why = format!(
+                    "the log was not closed within {} ms: the disk does not answer",
+                    longest.as_millis()
+                );
+                Err(ServeError::Failed { why })
+            }
+        }
     }
 }
 
@@ -190,6 +222,7 @@ impl fmt::Display for ServeError {
             ),
             Self::Limit { name } => write!(f, "the limit {name} must be at least 1"),
             Self::Files(error) => error.fmt(f),
+            Self::Failed { why } => f.write_str(why),
         }
     }
 }
@@ -199,9 +232,11 @@ impl Error for ServeError {
         match self {
             Self::Socket { source, .. } => Some(source),
             Self::Files(error) => error.source(),
-            Self::PageMissing { .. } | Self::AddressInUse { .. } | Self::Open { .. } | Self::Limit { .. } => {
-                None
-            }
+            Self::PageMissing { .. }
+            | Self::AddressInUse { .. }
+            | Self::Open { .. }
+            | Self::Limit { .. }
+            | Self::Failed { .. } => None,
         }
     }
 }

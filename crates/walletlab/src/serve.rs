@@ -29,7 +29,8 @@ Examples:
 
 Exit codes:
   0  stopped by a signal
-  1  the log in the data directory is damaged, or an append to it failed
+  1  the log in the data directory is damaged; or an append to it failed, after which the server only reads until it
+     is stopped
   2  settings that cannot be used, a data directory that is in use, or an address that cannot be listened on"))]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,7 +46,10 @@ pub(crate) fn run(args: Args, matches: &clap::ArgMatches) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::Usage(format!("cannot start the server's threads: {error}")))?;
-    runtime.block_on(server::serve(options)).map_err(failure)?;
+    let served = runtime.block_on(server::serve(options));
+    // A disk that does not answer must not keep the process: nothing that waits for it was acknowledged.
+    runtime.shutdown_background();
+    served.map_err(failure)?;
     Ok(Verdict::Fine)
 }
 
@@ -122,6 +126,7 @@ fn is_open_to_others(_path: &Path) -> bool {
 fn failure(error: ServeError) -> Failure {
     match error {
         ServeError::Files(error) => error.into(),
+        ServeError::Failed { .. } => Failure::Finding(error.to_string()),
         error => Failure::Usage(error.to_string()),
     }
 }

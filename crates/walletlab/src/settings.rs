@@ -106,6 +106,9 @@ struct LimitSettings {
     /// Event streams open at once; beyond: 503 [default: 256]
     #[arg(long, value_name = "COUNT", env = "WALLETLAB_STREAMS_MAX", hide_env_values = true)]
     streams_max: Option<NonZeroU32>,
+    /// Snapshots on their way at once; beyond: 503 [default: 4]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_SNAPSHOTS_MAX", hide_env_values = true)]
+    snapshots_max: Option<NonZeroU32>,
     /// How long a stop waits for what is being answered [default: 10000]
     #[arg(long, value_name = "MILLISECONDS", env = "WALLETLAB_STOP_TIMEOUT_MS", hide_env_values = true)]
     stop_timeout_ms: Option<NonZeroU64>,

@@ -1,36 +1,45 @@
 //! What handlers leave for the engine: one lock, held for a push or a swap.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use super::{Told, Wish};
+use super::Waiting;
 use crate::files::Driver;
 
-/// What `Busy` tells a client to wait when the inbox itself is full, in microseconds.
+/// What a client is told to wait when the inbox itself is full, in microseconds.
 const RETRY_AFTER_MICROS: u64 = 50_000;
 
-pub(super) enum Message {
-    Wish { wish: Wish, tell: oneshot::Sender<Told> },
-    Read(Box<dyn FnOnce(&mut Driver) + Send>),
+/// Something to be looked up on the engine's thread.
+pub(super) type Read = Box<dyn FnOnce(&mut Driver) + Send>;
+
+/// How much the inbox takes. The pipeline behind it has limits of its own, and it answers known ids even when its queue
+/// is full, so the inbox has room for more commands than the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InboxLimits {
+    pub(crate) commands_max: usize,
+    pub(crate) reads_max: usize,
 }
 
-/// A message that was not taken.
-pub(super) struct Refused {
-    pub(super) message: Message,
-    /// When to try again, in microseconds; `None` if the inbox is closed for good.
-    pub(super) full: Option<u64>,
+/// Why something was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Full {
+        retry_after_micros: u64,
+    },
+    /// For good.
+    Closed,
 }
 
 pub(super) struct Inbox {
     state: Mutex<State>,
     arrived: Condvar,
-    messages_max: usize,
+    limits: InboxLimits,
 }
 
 struct State {
-    messages: Vec<Message>,
+    commands: Vec<Waiting>,
+    reads: VecDeque<Read>,
     /// Something happened elsewhere that the engine must look at.
     rung: bool,
     closed: bool,
@@ -39,20 +48,28 @@ struct State {
 }
 
 impl Inbox {
-    pub(super) fn new(messages_max: usize) -> Inbox {
-        let state = State { messages: Vec::new(), rung: false, closed: false, asleep: false };
-        Inbox { state: Mutex::new(state), arrived: Condvar::new(), messages_max }
+    pub(super) fn new(limits: InboxLimits) -> Inbox {
+        let (commands, reads) = (Vec::new(), VecDeque::new());
+        let state = State { commands, reads, rung: false, closed: false, asleep: false };
+        Inbox { state: Mutex::new(state), arrived: Condvar::new(), limits }
     }
 
-    pub(super) fn push(&self, message: Message) -> Result<(), Refused> {
+    pub(super) fn push(&self, waiting: Waiting) -> Result<(), (Waiting, Refused)> {
         let mut state = self.lock();
-        if state.closed {
-            return Err(Refused { message, full: None });
+        if let Some(refused) = refusal(&state, state.commands.len(), self.limits.commands_max) {
+            return Err((waiting, refused));
         }
-        if state.messages.len() >= self.messages_max {
-            return Err(Refused { message, full: Some(RETRY_AFTER_MICROS) });
+        state.commands.push(waiting);
+        self.wake(state);
+        Ok(())
+    }
+
+    pub(super) fn push_read(&self, read: Read) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if let Some(refused) = refusal(&state, state.reads.len(), self.limits.reads_max) {
+            return Err(refused);
         }
-        state.messages.push(message);
+        state.reads.push_back(read);
         self.wake(state);
         Ok(())
     }
@@ -71,11 +88,26 @@ impl Inbox {
         self.wake(state);
     }
 
-    /// Waits until there is something, or for `longest`, and moves all of it to `messages`. Says whether it is open.
-    pub(super) fn take(&self, messages: &mut Vec<Message>, longest: Option<Duration>) -> bool {
+    /// Drops what is in it; whoever waits for it learns that.
+    pub(super) fn clear(&self) {
+        let mut state = self.lock();
+        let dropped = (std::mem::take(&mut state.commands), std::mem::take(&mut state.reads));
+        drop(state);
+        drop(dropped);
+    }
+
+    /// Waits until there is something, or for `longest`, and moves all of it out. Says whether it is open.
+    pub(super) fn take(
+        &self,
+        commands: &mut Vec<Waiting>,
+        reads: &mut VecDeque<Read>,
+        longest: Option<Duration>,
+    ) -> bool {
         let mut state = self.lock();
         state.asleep = true;
-        let nothing = |state: &mut State| state.messages.is_empty() && !state.rung && !state.closed;
+        let nothing = |state: &mut State| {
+            state.commands.is_empty() && state.reads.is_empty() && !state.rung && !state.closed
+        };
         state = match longest {
             Some(longest) => {
                 let waited = self.arrived.wait_timeout_while(state, longest, nothing);
@@ -85,7 +117,8 @@ impl Inbox {
         };
         state.asleep = false;
         state.rung = false;
-        std::mem::swap(&mut state.messages, messages);
+        std::mem::swap(&mut state.commands, commands);
+        reads.append(&mut state.reads);
         !state.closed
     }
 
@@ -100,5 +133,15 @@ impl Inbox {
     /// Nothing that runs under the lock can panic half-way, so a poisoned lock guards a whole state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refusal(state: &State, length: usize, max: usize) -> Option<Refused> {
+    if state.closed {
+        Some(Refused::Closed)
+    } else if length >= max {
+        Some(Refused::Full { retry_after_micros: RETRY_AFTER_MICROS })
+    } else {
+        None
     }
 }

@@ -1,12 +1,11 @@
 //! Runs a pipeline on a file journal.
 
-use std::path::Path;
-use std::sync::mpsc::TryRecvError;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use journal::Encoder;
 use pipeline::{Config, DurableView, Input, Lookup, Output, Pipeline, Reply, Request};
-use time::Timestamp;
+use std::path::Path;
+use std::sync::mpsc::TryRecvError;
+
+use crate::clock::now;
 
 use super::writer::{Done, Wake, Writer};
 use super::{Cut, Durable, FileJournal, FilesError, LogFormat, LogShared, Opened};
@@ -346,11 +345,4 @@ fn seal_tail(opened: &mut Opened) -> Result<(), FilesError> {
         tail => opened.recovered.tail = tail,
     }
     Ok(())
-}
-
-/// The wall clock; the pipeline itself makes sure that recorded times never fall.
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
-    Timestamp::from_micros(micros).unwrap_or(Timestamp::MAX)
 }

@@ -7,12 +7,12 @@ use projection::Counts;
 
 use super::App;
 use super::problem::Problem;
-use crate::engine::Durable;
+use crate::engine::Position;
 use crate::files::JournalStats;
 
 /// What the engine says of itself, all of one moment.
 pub(super) struct EngineView {
-    pub(super) durable: Durable,
+    pub(super) durable: Position,
     /// Every record with a smaller sequence is in the read models.
     pub(super) checkpoint: u64,
     pub(super) generation: u64,

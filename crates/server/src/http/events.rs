@@ -21,7 +21,7 @@ use super::App;
 use super::fields::{Query, refused_parameter};
 use super::problem::Problem;
 use super::reads::{LOG_ID_HEADER, header_value, hex};
-use crate::engine::Durable;
+use crate::engine::Position;
 use crate::files::{FilesError, LogLine, LogLines};
 
 /// Chunks on their way to a reader, besides the one that its socket takes.
@@ -79,14 +79,15 @@ pub(super) async fn events(
         Err(error) => return Err(Problem::new("internal_error", format!("the log cannot be read: {error}"))),
     };
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-    let stall = Duration::from_millis(app.limits.write_timeout_ms);
+    // Shorter than the socket's own limit, so that the reader can still be told.
+    let stall = Duration::from_millis(app.limits.write_timeout_ms / 2);
     let (durable, stopping) = (app.engine.durable(), app.stopping.clone());
     let reader = Reader {
         app,
         form,
         end,
         lines: Some(lines),
-        sealed: true,
+        is_whole: false,
         sender,
         durable,
         stopping,
@@ -107,7 +108,7 @@ pub(super) async fn events(
 fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
     let Some(accept) = headers.get(ACCEPT) else { return Ok(Form::Events) };
     let accept = accept.to_str().unwrap_or_default();
-    for range in accept.split(',') {
+    for range in accept.split(',').filter(|range| !is_unwanted(range)) {
         match range.split(';').next().unwrap_or_default().trim() {
             "text/event-stream" | "text/*" | "*/*" => return Ok(Form::Events),
             "application/jsonl" | "application/x-ndjson" | "application/*" => return Ok(Form::Lines),
@@ -116,6 +117,12 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
     }
     let detail = "events come as `text/event-stream` or `application/jsonl`; name one of them in `Accept`";
     Err(Problem::new("not_acceptable", detail).field("Accept"))
+}
+
+/// Whether a range or a coding is named to say that it is not taken.
+pub(crate) fn is_unwanted(range: &str) -> bool {
+    let weights = range.split(';').skip(1).filter_map(|parameter| parameter.trim().strip_prefix("q="));
+    weights.into_iter().any(|weight| weight.trim().parse::<f32>().is_ok_and(|weight| weight == 0.0))
 }
 
 fn unreadable(error: &FilesError) -> Problem {
@@ -130,10 +137,10 @@ struct Reader {
     end: u64,
     /// `None` only while another thread reads with it.
     lines: Option<LogLines>,
-    /// Whether the last line that was read is a seal.
-    sealed: bool,
+    /// Whether a file was read to the seal at which it ends.
+    is_whole: bool,
     sender: mpsc::Sender<Result<Bytes, Infallible>>,
-    durable: watch::Receiver<Durable>,
+    durable: watch::Receiver<Position>,
     stopping: watch::Receiver<bool>,
     stall: Duration,
     _permit: OwnedSemaphorePermit,
@@ -166,7 +173,7 @@ impl Reader {
     }
 
     async fn stream(&mut self) -> End {
-        let mut told: Option<(Instant, Durable)> = None;
+        let mut told: Option<(Instant, Position)> = None;
         loop {
             let chunk = match self.next_chunk().await {
                 Ok(chunk) => chunk,
@@ -176,8 +183,7 @@ impl Reader {
                 if let Err(end) = self.send(chunk).await {
                     return end;
                 }
-                // A file ends in a seal, and does not run after a log that is written to.
-                if self.form == Form::Lines && self.sealed && self.sequence() >= self.end {
+                if self.is_whole {
                     return End::Silent;
                 }
                 continue;
@@ -208,11 +214,7 @@ impl Reader {
 
     /// Waits for new records, for `longest` at most.
     async fn wait(&mut self, longest: Duration) -> Result<(), End> {
-        let stopping = || End::Told { reason: "stopping", detail: "the server is stopping".to_owned() };
-        let stop = async {
-            // The sender is only gone when the server is.
-            let _ = self.stopping.wait_for(|stopping| *stopping).await;
-        };
+        let stop = stopped(&mut self.stopping);
         tokio::select! {
             changed = self.durable.changed() => {
                 if changed.is_err() {
@@ -230,24 +232,18 @@ impl Reader {
     /// The next piece of the log as it is sent; `None` at its durable end.
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, End> {
         let Some(mut lines) = self.lines.take() else { unreachable!("only one piece is read at a time") };
-        let form = self.form;
+        let (form, end) = (self.form, self.end);
         let read = tokio::task::spawn_blocking(move || {
+            let before = lines.next_sequence();
             let mut found = Vec::new();
             let read = lines.next_chunk(&mut found);
-            let mut text = String::new();
-            for line in &found {
-                match form {
-                    Form::Events => write_event(line, &mut text),
-                    Form::Lines => write_lines(line, &mut text),
-                }
-            }
-            let sealed = found.last().map(|line| matches!(line, LogLine::Seal(_)));
-            (lines, read, text, sealed)
+            let (text, is_whole) = written(&found, form, before, end);
+            (lines, read, text, is_whole)
         });
         let internal = |detail: String| End::Told { reason: "internal", detail };
-        let (lines, read, text, sealed) = read.await.map_err(|error| internal(error.to_string()))?;
+        let (lines, read, text, is_whole) = read.await.map_err(|error| internal(error.to_string()))?;
         self.lines = Some(lines);
-        self.sealed = sealed.unwrap_or(self.sealed);
+        self.is_whole = is_whole;
         read.map_err(|error| internal(error.to_string()))?;
         Ok(if text.is_empty() { None } else { Some(text.into()) })
     }
@@ -256,6 +252,7 @@ impl Reader {
     async fn send(&mut self, chunk: Bytes) -> Result<(), End> {
         self.app.metrics.stream_bytes.inc_by(chunk.len() as u64);
         tokio::select! {
+            () = stopped(&mut self.stopping) => Err(stopping()),
             sent = tokio::time::timeout(self.stall, self.sender.send(Ok(chunk))) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(End::Silent),
@@ -277,10 +274,37 @@ impl Reader {
     }
 }
 
-fn position(durable: &Durable) -> Bytes {
-    let Durable { sequence, digest, recorded_at } = durable;
+/// Ready when the server stops. The sender is only gone when the server is.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
+}
+
+fn stopping() -> End {
+    End::Told { reason: "stopping", detail: "the server is stopping".to_owned() }
+}
+
+fn position(durable: &Position) -> Bytes {
+    let Position { sequence, digest, recorded_at } = durable;
     let body = json!({ "sequence": sequence, "digest": digest.to_string(), "recorded_at": recorded_at });
     format!("event: position\ndata: {body}\n\n").into()
+}
+
+/// The lines as they are sent, and whether they reach the end of a file: the first seal behind which the log has all
+/// records below `end`. A file ends in a seal, and does not run after a log that is written to.
+fn written(lines: &[LogLine], form: Form, mut next_sequence: u64, end: u64) -> (String, bool) {
+    let mut text = String::new();
+    for line in lines {
+        match form {
+            Form::Events => write_event(line, &mut text),
+            Form::Lines => write_lines(line, &mut text),
+        }
+        match line {
+            LogLine::Record { sequence, lines: _ } => next_sequence = sequence + 1,
+            LogLine::Seal(_) if form == Form::Lines && next_sequence >= end => return (text, true),
+            LogLine::Header(_) | LogLine::Seal(_) => {}
+        }
+    }
+    (text, false)
 }
 
 fn write_event(line: &LogLine, text: &mut String) {
@@ -322,6 +346,8 @@ mod tests {
             ("text/html, */*;q=0.1", Some(Form::Events)),
             ("application/jsonl", Some(Form::Lines)),
             ("application/x-ndjson; q=0.9", Some(Form::Lines)),
+            ("application/jsonl;q=0, */*", Some(Form::Events)),
+            ("text/event-stream;q=0.0, application/jsonl", Some(Form::Lines)),
             ("text/html", None),
             ("", None),
         ] {

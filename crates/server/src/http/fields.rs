@@ -128,6 +128,8 @@ impl<'de> Deserialize<'de> for Fields {
 
 /// More fields than any body has.
 const FIELDS_MAX: usize = 32;
+/// More parameters than any query has.
+const PARAMETERS_MAX: usize = 16;
 
 /// A request's query, parameter by parameter.
 #[derive(Debug)]
@@ -142,6 +144,10 @@ impl Query {
                 let name = shortened(&name);
                 let detail = format!("the parameter `{name}` stands twice; send it once");
                 return Err(Problem::new("invalid_query", detail).field(&name));
+            }
+            if parameters.len() >= PARAMETERS_MAX {
+                let detail = format!("more than {PARAMETERS_MAX} parameters");
+                return Err(Problem::new("invalid_query", detail).field(&shortened(&name)));
             }
             parameters.push((name.into_owned(), value.into_owned()));
         }
@@ -193,7 +199,7 @@ fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.is_f64() => "a number with a fraction or an exponent",
+        Value::Number(number) if number.is_f64() => "a number that has one of them or is beyond that",
         Value::Number(_) => "a number beyond that",
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
@@ -269,6 +275,7 @@ mod tests {
             ("limit=1&limit=2", "invalid_query"),
             ("limits=1", "invalid_query"),
             ("limit=%FF", "invalid_query"),
+            ("a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p&q", "invalid_query"),
         ] {
             assert_eq!(code_of(read(query)), code, "{query}");
         }

@@ -19,6 +19,7 @@ use crate::tokens::Role;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const X_FRAME_OPTIONS: HeaderName = HeaderName::from_static("x-frame-options");
@@ -41,7 +42,8 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let problem = response.extensions().get::<Code>().map(|code| code.0);
     let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     app.metrics.answered(route, &method, status, problem, began.elapsed());
-    if status.is_server_error() {
+    // What a full queue or a late answer comes to is counted; a line for each would flood the log when it matters.
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::warn!(%method, path, status = status.as_u16(), problem, request_id = id_of(&response), "answered");
     } else {
         tracing::debug!(%method, path, status = status.as_u16(), problem, request_id = id_of(&response), "answered");
@@ -73,6 +75,10 @@ impl App {
         if is_write && is_cross_site(headers, request) {
             let detail = "a page of another site may not write here";
             return Err(Problem::new("cross_site", detail).field("Origin"));
+        }
+        if is_foreign_read(headers) && role_for(request.method(), request.uri().path()).is_some() {
+            let detail = "a page of another site may not read here";
+            return Err(Problem::new("cross_site", detail).field("Sec-Fetch-Site"));
         }
         self.authorize(request)
     }
@@ -129,7 +135,7 @@ fn role_for(method: &Method, path: &str) -> Option<Role> {
 fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a str, Problem> {
     let wrong = || {
         let detail = "a request must have exactly one `Host` header, in ASCII";
-        Problem::new("misdirected_request", detail).field("Host")
+        Problem::new("invalid_field", detail).field("Host")
     };
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
@@ -140,12 +146,14 @@ fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a str, Problem>
     uri.authority().map(axum::http::uri::Authority::as_str).or(host).ok_or_else(wrong)
 }
 
-/// A host without its port and brackets.
+/// A host without its port and brackets; as it is, and so nobody's, if it is not of that form.
 fn name_of(host: &str) -> &str {
-    if let Some(rest) = host.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or(rest);
-    }
-    host.rsplit_once(':').map_or(host, |(name, _)| name)
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some(parts) => parts,
+        None => host.find(':').map_or((host, ""), |colon| host.split_at(colon)),
+    };
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    if is_port { name } else { host }
 }
 
 /// Whether a browser says that a page of somebody else's makes this request.
@@ -157,6 +165,14 @@ fn is_cross_site(headers: &HeaderMap, request: &Request) -> bool {
     let host = host_of(headers, request.uri()).ok();
     let own = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     own.is_none() || own != host
+}
+
+/// Whether a browser says that a page of somebody else's loads this as a part of itself. It could not see the answer, but
+/// it could keep the server busy. A link that somebody follows is none.
+fn is_foreign_read(headers: &HeaderMap) -> bool {
+    let site = headers.get(SEC_FETCH_SITE);
+    let is_link = headers.get(SEC_FETCH_DEST).is_some_and(|dest| dest == "document");
+    site.is_some_and(|site| site == "cross-site" || site == "same-site") && !is_link
 }
 
 /// Turns the router's own short answers into ones that help: 405 and 404 are problems, OPTIONS is answered.
@@ -259,6 +275,10 @@ mod tests {
             ("[::1]:8080", "::1"),
             ("[::1]", "::1"),
             ("wallet.example:443", "wallet.example"),
+            ("localhost:x.evil.example", "localhost:x.evil.example"),
+            ("localhost:99999", "localhost:99999"),
+            ("[::1", "[::1"),
+            ("[::1]x", "[::1]x"),
             ("", ""),
         ] {
             assert_eq!(name_of(host), name, "{host}");

@@ -74,6 +74,12 @@ impl IntoResponse for Problem {
     }
 }
 
+/// The answer of a handler that panicked, which is a mistake of ours.
+pub(super) fn failed() -> Response {
+    let detail = "the server made a mistake with this request; a command may have taken effect: repeat it with the same id";
+    Problem::new("internal_error", detail).into_response()
+}
+
 /// The code of a problem, left on its response for metrics.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code(pub(crate) &'static str);

@@ -1,16 +1,20 @@
 //! The reading half of the API. Every answer comes from the read models, so from what is durable.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use ledger::{AccountIndex, AccountName, Asset, TransactionId, TransactionResult};
-use projection::{BalanceRow, EntryCursor, Projections};
+use projection::{BalanceRow, Entry, EntryCursor, Projections};
 use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::App;
 use super::fields::{Query, refused_parameter};
@@ -23,6 +27,8 @@ const LIMIT_MAX: u32 = 1_000;
 const LIMIT_MUST: &str = "an integer from 1 to 1000";
 /// Accounts looked at for one page at most, so that a page without system accounts stays a bounded read.
 const ACCOUNTS_LOOKED_AT_MAX: u32 = 10_000;
+/// Each of them must be taken within the limit for slow clients.
+const SNAPSHOT_PIECE_BYTES: usize = 256 << 10;
 
 const SEQUENCE_HEADER: HeaderName = HeaderName::from_static("walletlab-sequence");
 const DIGEST_HEADER: HeaderName = HeaderName::from_static("walletlab-digest");
@@ -63,7 +69,7 @@ pub(super) async fn account(
     Query::parse(query.as_deref())?.finish("this request has no parameters")?;
     app.json(move |projections| {
         let (_, row) = find(projections, &name)?;
-        let mut account = account_json(&row);
+        let mut account = AccountRow::from(row).json();
         account.insert("sequence".to_owned(), projections.checkpoint().into());
         Ok(account.into())
     })
@@ -77,7 +83,8 @@ pub(super) async fn accounts(State(app): State<App>, RawQuery(query): RawQuery) 
     let after = query.take::<u32>("after", "the `next_cursor` of an answer")?;
     let system = query.take::<bool>("system", "`true` or `false`")?.unwrap_or(false);
     query.finish("the parameters are `limit`, `after` and `system`")?;
-    app.json(move |projections| {
+    let read = app.read(move |driver| {
+        let projections = driver.pipeline().projections();
         let balances = &projections.balances;
         let first = after.map_or(0, |after| after.saturating_add(1));
         let end = balances.len().min(first.saturating_add(ACCOUNTS_LOOKED_AT_MAX));
@@ -86,17 +93,18 @@ pub(super) async fn accounts(State(app): State<App>, RawQuery(query): RawQuery) 
         while next < end && rows.len() < limit as usize {
             let row = balances.row(AccountIndex(next));
             if system || !row.name.is_system() {
-                rows.push(Value::Object(account_json(&row)));
+                rows.push(AccountRow::from(row));
             }
             next += 1;
         }
         let next_cursor = if next < balances.len() { Some((next - 1).to_string()) } else { None };
-        Ok(json!({
-            "accounts": rows, "next_cursor": next_cursor, "sequence": projections.checkpoint(),
-            "balances_total": totals(&projections.totals.balances_total()),
-        }))
-    })
-    .await
+        (rows, next_cursor, projections.checkpoint(), projections.totals.balances_total())
+    });
+    let (rows, next_cursor, sequence, sums) = read.await?;
+    let rows: Vec<Value> = rows.iter().map(|row| Value::Object(row.json())).collect();
+    Ok(json_response(&json!({
+        "accounts": rows, "next_cursor": next_cursor, "sequence": sequence, "balances_total": totals(&sums),
+    })))
 }
 
 /// `GET /v1/wallet/accounts/{account_id}/entries`.
@@ -110,30 +118,35 @@ pub(super) async fn entries(
     let limit = take_limit(&mut query)?;
     let before = query.take::<u32>("before", "the `next_cursor` of an answer")?.map(EntryCursor);
     query.finish("the parameters are `limit` and `before`")?;
-    app.json(move |projections| {
-        let (index, _) = find(projections, &name)?;
+    let account = name.clone();
+    let read = app.read(move |driver| {
+        let projections = driver.pipeline().projections();
+        let (index, _) = find(projections, &account)?;
         // One more than asked tells whether there is a further page.
-        let mut entries = projections.entries_of(index, before, limit + 1);
-        let more = entries.len() > limit as usize;
-        entries.truncate(limit as usize);
-        let next_cursor = if more { entries.last().map(|entry| entry.cursor.0.to_string()) } else { None };
-        let rows: Vec<Value> = entries
-            .iter()
-            .map(|entry| {
-                json!({
-                    "sequence": entry.sequence, "recorded_at": entry.recorded_at.micros(),
-                    "transaction_id": entry.transaction_id.to_string(), "kind": entry.kind.as_str(),
-                    "counterparty": projections.balances.row(entry.counterparty).name.as_str(),
-                    "amount": entry.amount, "balance_after": entry.balance_after,
-                })
+        let entries = projections.entries_of(index, before, limit + 1);
+        let counterparty = |entry: &Entry| projections.balances.row(entry.counterparty).name.clone();
+        let rows: Vec<(Entry, AccountName)> =
+            entries.into_iter().map(|entry| (entry, counterparty(&entry))).collect();
+        Ok((rows, projections.checkpoint()))
+    });
+    let (mut rows, sequence) = read.await??;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next_cursor = if more { rows.last().map(|(entry, _)| entry.cursor.0.to_string()) } else { None };
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|(entry, counterparty)| {
+            json!({
+                "sequence": entry.sequence, "recorded_at": entry.recorded_at.micros(),
+                "transaction_id": entry.transaction_id.to_string(), "kind": entry.kind.as_str(),
+                "counterparty": counterparty.as_str(), "amount": entry.amount,
+                "balance_after": entry.balance_after,
             })
-            .collect();
-        Ok(json!({
-            "account_id": name.as_str(), "entries": rows, "next_cursor": next_cursor,
-            "sequence": projections.checkpoint(),
-        }))
-    })
-    .await
+        })
+        .collect();
+    Ok(json_response(&json!({
+        "account_id": name.as_str(), "entries": rows, "next_cursor": next_cursor, "sequence": sequence,
+    })))
 }
 
 /// `GET /v1/wallet/transactions/{transaction_id}`.
@@ -162,22 +175,42 @@ pub(super) async fn transaction(
     .await
 }
 
-/// `GET /v1/state`: a snapshot, encoded away from the engine's thread.
+/// `GET /v1/state`: a snapshot, encoded away from the engine's thread. It goes out in pieces, so a client that does not
+/// take them is let go, and only few snapshots are in memory at once.
 pub(super) async fn state(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     Query::parse(query.as_deref())?.finish("this request has no parameters")?;
+    let permit = app.snapshots.clone().try_acquire_owned().map_err(|_| {
+        app.metrics.streams_refused.inc();
+        let max = app.limits.snapshots_max;
+        Problem::new("too_many_streams", format!("{max} snapshots are on their way, which is the limit"))
+            .retry_after_micros(1_000_000)
+    })?;
     let view = app.read(|driver| driver.durable_view()).await?;
-    let (sequence, digest, log_id) =
-        (view.next_sequence(), view.digest(), hex(&app.engine.identity().log_id));
-    let bytes = tokio::task::spawn_blocking(move || view.encode()).await;
+    let (sequence, digest) = (view.next_sequence(), view.digest());
+    let bytes = tokio::task::spawn_blocking(move || Bytes::from(view.encode())).await;
     let bytes =
         bytes.map_err(|error| Problem::new("internal_error", format!("the snapshot failed: {error}")))?;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (CONTENT_LENGTH, HeaderValue::from(bytes.len())),
         (SEQUENCE_HEADER, HeaderValue::from(sequence)),
         (DIGEST_HEADER, header_value(&digest.to_string())),
-        (LOG_ID_HEADER, header_value(&log_id)),
+        (LOG_ID_HEADER, header_value(&hex(&app.engine.identity().log_id))),
     ];
-    Ok((headers, bytes).into_response())
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+    let stall = Duration::from_millis(app.limits.write_timeout_ms);
+    tokio::spawn(async move {
+        let _permit = permit;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(SNAPSHOT_PIECE_BYTES));
+            // A client that is gone or too slow gets a body that is too short, and sees that.
+            if !matches!(tokio::time::timeout(stall, sender.send(Ok(piece))).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    });
+    Ok((headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
 }
 
 impl App {
@@ -204,10 +237,16 @@ impl App {
     /// Waits until the record is durable and in the read models, but not for ever.
     async fn wait_for(&self, sequence: u64) -> Result<(), Problem> {
         let mut durable = self.engine.durable();
-        let reached = durable.wait_for(|durable| durable.sequence > sequence);
+        let mut stopping = self.stopping.clone();
+        let reached = async {
+            tokio::select! {
+                reached = durable.wait_for(|durable| durable.sequence > sequence) => reached.map(drop).map_err(drop),
+                _ = async { drop(stopping.wait_for(|stopping| *stopping).await) } => Err(()),
+            }
+        };
         let longest = Duration::from_millis(self.limits.read_wait_ms_max);
         match tokio::time::timeout(longest, reached).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => {
                 Err(Problem::new("not_ready", "the server is stopping").retry_after_micros(1_000_000))
             }
@@ -227,13 +266,11 @@ pub(super) fn json_response(value: &Value) -> Response {
 }
 
 /// Sums of minor units by asset. What clients have together comes from a world account that falls no lower than
-/// `i64::MIN`, so a sum is 2^63 at most.
+/// `i64::MIN`, so a sum is 2^63 at most; only a log with further unlimited system accounts goes beyond, and is told in
+/// text rather than wrongly.
 pub(super) fn totals(sums: &[(Asset, i128)]) -> Value {
-    let number = |sum: i128| u64::try_from(sum).expect("the sum of an asset's balances is from 0 to 2^63");
-    sums.iter()
-        .map(|(asset, sum)| (asset.as_str().to_owned(), number(*sum).into()))
-        .collect::<Map<_, _>>()
-        .into()
+    let number = |sum: i128| u64::try_from(sum).map_or_else(|_| Value::from(sum.to_string()), Value::from);
+    sums.iter().map(|(asset, sum)| (asset.as_str().to_owned(), number(*sum))).collect::<Map<_, _>>().into()
 }
 
 /// Lower-case hex.
@@ -251,15 +288,33 @@ pub(super) fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("hex digits fit into a header")
 }
 
-fn account_json(row: &BalanceRow<'_>) -> Map<String, Value> {
-    let fields = [
-        ("account_id", row.name.as_str().into()),
-        ("asset", row.asset.as_str().into()),
-        ("scale", row.scale.into()),
-        ("balance", row.posted.into()),
-        ("floor", row.floor.into()),
-    ];
-    fields.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
+/// A row of the balances, taken away from the engine's thread.
+struct AccountRow {
+    name: AccountName,
+    asset: Asset,
+    scale: u8,
+    posted: i64,
+    floor: i64,
+}
+
+impl From<BalanceRow<'_>> for AccountRow {
+    fn from(row: BalanceRow<'_>) -> AccountRow {
+        let BalanceRow { name, asset, scale, posted, floor } = row;
+        AccountRow { name: name.clone(), asset: asset.clone(), scale, posted, floor }
+    }
+}
+
+impl AccountRow {
+    fn json(&self) -> Map<String, Value> {
+        let fields = [
+            ("account_id", self.name.as_str().into()),
+            ("asset", self.asset.as_str().into()),
+            ("scale", self.scale.into()),
+            ("balance", self.posted.into()),
+            ("floor", self.floor.into()),
+        ];
+        fields.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
+    }
 }
 
 fn find<'a>(

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 
 use super::metrics::Metrics;
 use super::{App, Parts, router};
-use crate::engine::Running;
+use crate::engine::{InboxLimits, Running};
 use crate::files::{Driver, LogFormat};
 use crate::options::{Limits, PageSource};
 use crate::tokens::Tokens;
@@ -65,7 +65,8 @@ impl Rig {
         let metrics = Arc::new(Metrics::new());
         let journal = metrics.journal.clone();
         let config = Driver::config(64, 1);
-        let running = Running::start(directory.path(), &config, LogFormat::Binary, 64, move |stats| {
+        let inbox = InboxLimits { commands_max: 64, reads_max: 64 };
+        let running = Running::start(directory.path(), &config, LogFormat::Binary, inbox, move |stats| {
             journal.synced(stats);
         });
         let running = running.expect("a fresh directory");
@@ -73,6 +74,7 @@ impl Rig {
         let app = App::new(Parts {
             engine: running.engine.clone(),
             streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
+            snapshots: Arc::new(Semaphore::new(limits.snapshots_max as usize)),
             limits,
             tokens,
             hosts,

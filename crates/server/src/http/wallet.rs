@@ -13,23 +13,24 @@ use pipeline::{Outcome, Replayed};
 use serde_json::json;
 
 use super::App;
-use super::fields::Fields;
+use super::fields::{Fields, Query};
 use super::problem::Problem;
-use crate::engine::{Told, Wish};
+use crate::engine::Told;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// What an account holds if nobody says.
 const ASSET_DEFAULT: &str = "USD";
+/// Decimal places of an asset if nobody says.
+const SCALE_DEFAULT: u8 = 2;
 const KEY_BYTES_MAX: usize = 255;
 
 /// `POST /v1/wallet/accounts`.
 pub(super) async fn open_account(State(app): State<App>, request: Request<Body>) -> Response {
-    let wish = match app.body(request).await.and_then(|(_, body)| read_opening(&body)) {
-        Ok(wish) => wish,
-        Err(problem) => return problem.into_response(),
-    };
-    app.ask(wish, None).await
+    match app.body(request).await.and_then(|(_, body)| read_opening(&body)) {
+        Ok(command) => app.ask(command).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// `POST /v1/wallet/transfer`.
@@ -69,6 +70,7 @@ impl App {
     /// Reads a JSON body within its limits.
     pub(super) async fn body(&self, request: Request<Body>) -> Result<(HeaderMap, Bytes), Problem> {
         let (head, body) = request.into_parts();
+        Query::parse(head.uri.query())?.finish("this request has no parameters")?;
         if !is_json(head.headers.get(CONTENT_TYPE)) {
             let detail = "send the body as `Content-Type: application/json`";
             return Err(Problem::new("unsupported_media_type", detail));
@@ -114,21 +116,22 @@ impl App {
             let transaction_id = transaction_id(&headers, &mut fields)?;
             let (command, known) = read(transaction_id, &mut fields)?;
             fields.finish(known)?;
-            Ok((transaction_id, command))
+            Ok(command)
         });
         match read {
-            Ok((transaction_id, command)) => self.ask(Wish::Command(command), Some(transaction_id)).await,
+            Ok(command) => self.ask(command).await,
             Err(problem) => problem.into_response(),
         }
     }
 
-    /// Hands the wish over and waits for its outcome, but not for ever.
-    async fn ask(&self, wish: Wish, transaction_id: Option<TransactionId>) -> Response {
-        let told = self.engine.submit(wish);
+    /// Hands the command over and waits for its outcome, but not for ever.
+    async fn ask(&self, command: Command) -> Response {
+        let transaction_id = command.transaction_id();
+        let told = self.engine.submit(command);
         let longest = Duration::from_millis(self.limits.answer_timeout_ms);
         match tokio::time::timeout(longest, told).await {
             Ok(Ok(told)) => self.answer(told),
-            // The engine is gone with the wish, or is too slow for this client: nobody knows here what became of it.
+            // The engine is gone with the command, or is too slow for this client: nobody knows here what became of it.
             Ok(Err(_)) => unknown(transaction_id),
             Err(_) => {
                 self.metrics.answers_late.inc();
@@ -153,7 +156,7 @@ impl App {
                     .with("transaction_id", command.transaction_id().to_string())
                     .into_response()
             }
-            Told::Unknown { command } => unknown(Some(command.transaction_id())),
+            Told::Unknown { command } => unknown(command.transaction_id()),
             Told::NotWriting { why } => {
                 let detail = format!("nothing was accepted and no id is used up: {why}");
                 Problem::new("not_ready", detail).retry_after_micros(1_000_000).into_response()
@@ -177,7 +180,7 @@ impl App {
     }
 }
 
-fn read_opening(body: &[u8]) -> Result<Wish, Problem> {
+fn read_opening(body: &[u8]) -> Result<Command, Problem> {
     let mut fields = Fields::parse(body)?;
     let account: AccountName = fields.text("account_id")?;
     let asset: Option<Asset> = fields.optional_text("asset")?;
@@ -185,15 +188,16 @@ fn read_opening(body: &[u8]) -> Result<Wish, Problem> {
     let opening_balance = fields.optional_integer("opening_balance")?.unwrap_or(0);
     fields.finish("`account_id`, `asset`, `scale` and `opening_balance`")?;
     let scale = match scale.map(u8::try_from) {
-        None => None,
-        Some(Ok(scale)) if scale <= ledger::SCALE_MAX => Some(scale),
+        // Never taken from the ledger: the same request has the same id, whatever was opened since.
+        None => SCALE_DEFAULT,
+        Some(Ok(scale)) if scale <= ledger::SCALE_MAX => scale,
         Some(_) => {
             let detail = format!("`scale` must be an integer from 0 to {}", ledger::SCALE_MAX);
             return Err(Problem::new("invalid_field", detail).field("scale"));
         }
     };
     let asset = asset.unwrap_or_else(|| ASSET_DEFAULT.parse().expect("the default is an asset"));
-    Ok(Wish::Open { account, asset, scale, opening_balance })
+    Ok(Command::OpenAccount { account, asset, scale, floor: None, opening_balance })
 }
 
 /// The id of a command: from the body, from the header, or a fresh one.
@@ -273,14 +277,9 @@ fn conflict(command: &Command) -> Response {
     problem.into_response()
 }
 
-fn unknown(transaction_id: Option<TransactionId>) -> Response {
+fn unknown(transaction_id: TransactionId) -> Response {
     let detail = "the outcome is unknown: repeat the request with the same id, and it takes effect once";
-    let problem = Problem::new("outcome_unknown", detail);
-    match transaction_id {
-        Some(id) => problem.with("transaction_id", id.to_string()),
-        None => problem,
-    }
-    .into_response()
+    Problem::new("outcome_unknown", detail).with("transaction_id", transaction_id.to_string()).into_response()
 }
 
 /// What a recorded refusal means. The same for a repeat, whatever has happened since.

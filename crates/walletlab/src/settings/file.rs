@@ -178,14 +178,14 @@ limits:
             "a.toml",
             "[limits]\nconnections = 1\n",
             &expect![
-                "a.toml: line 2, `connections = 1`: unknown field `connections`, expected one of `connections_max`, `body_bytes_max`, `header_bytes_max`, `header_timeout_ms`, `body_timeout_ms`, `write_timeout_ms`, `answer_timeout_ms`, `read_wait_ms_max`, `streams_max`, `stop_timeout_ms`, `commands_max`"
+                "a.toml: line 2, `connections = 1`: unknown field `connections`, expected one of `connections_max`, `body_bytes_max`, `header_bytes_max`, `header_timeout_ms`, `body_timeout_ms`, `write_timeout_ms`, `answer_timeout_ms`, `read_wait_ms_max`, `streams_max`, `snapshots_max`, `stop_timeout_ms`, `commands_max`"
             ],
         );
         check(
             "a.yaml",
             "limits:\n  connections: 1\n",
             &expect![
-                "a.yaml: line 2, `connections: 1`: unknown field `connections`, expected one of connections_max, body_bytes_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms, answer_timeout_ms, read_wait_ms_max, streams_max, stop_timeout_ms, commands_max"
+                "a.yaml: line 2, `connections: 1`: unknown field `connections`, expected one of connections_max, body_bytes_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms, answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, stop_timeout_ms, commands_max"
             ],
         );
         check(

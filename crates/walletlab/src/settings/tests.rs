@@ -37,28 +37,29 @@ fn without_a_word_everything_is_a_default() {
         &[],
         "",
         &expect![[r#"
-        listen = "127.0.0.1:8080"  # default
-        data = "walletlab-data"    # default
-        # page is not set          # default
-        # token_file is not set    # default
-        host = []                  # default
-        log_format = "binary"      # default
-        log_level = "info"         # default
-        log_output = "text"        # default
+            listen = "127.0.0.1:8080"  # default
+            data = "walletlab-data"    # default
+            # page is not set          # default
+            # token_file is not set    # default
+            host = []                  # default
+            log_format = "binary"      # default
+            log_level = "info"         # default
+            log_output = "text"        # default
 
-        [limits]
-        connections_max = 10000    # default
-        body_bytes_max = 65536     # default
-        header_bytes_max = 16384   # default
-        header_timeout_ms = 30000  # default
-        body_timeout_ms = 10000    # default
-        write_timeout_ms = 20000   # default
-        answer_timeout_ms = 10000  # default
-        read_wait_ms_max = 10000   # default
-        streams_max = 256          # default
-        stop_timeout_ms = 10000    # default
-        commands_max = 65536       # default
-    "#]],
+            [limits]
+            connections_max = 10000    # default
+            body_bytes_max = 65536     # default
+            header_bytes_max = 16384   # default
+            header_timeout_ms = 30000  # default
+            body_timeout_ms = 10000    # default
+            write_timeout_ms = 20000   # default
+            answer_timeout_ms = 10000  # default
+            read_wait_ms_max = 10000   # default
+            streams_max = 256          # default
+            snapshots_max = 4          # default
+            stop_timeout_ms = 10000    # default
+            commands_max = 65536       # default
+        "#]],
     );
 }
 
@@ -86,28 +87,29 @@ body_bytes_max = 2
         &flags,
         file,
         &expect![[r#"
-        listen = "127.0.0.1:3"                        # flag --listen
-        data = "of the \"file\""                      # file a.toml
-        page = "dist"                                 # flag --page
-        # token_file is not set                       # default
-        host = ["a.example","b.example","c.example"]  # flag --host
-        log_format = "jsonl"                          # file a.toml
-        log_level = "warn"                            # flag --log-level
-        log_output = "text"                           # default
+            listen = "127.0.0.1:3"                        # flag --listen
+            data = "of the \"file\""                      # file a.toml
+            page = "dist"                                 # flag --page
+            # token_file is not set                       # default
+            host = ["a.example","b.example","c.example"]  # flag --host
+            log_format = "jsonl"                          # file a.toml
+            log_level = "warn"                            # flag --log-level
+            log_output = "text"                           # default
 
-        [limits]
-        connections_max = 10000                       # default
-        body_bytes_max = 2                            # file a.toml
-        header_bytes_max = 16384                      # default
-        header_timeout_ms = 30000                     # default
-        body_timeout_ms = 10000                       # default
-        write_timeout_ms = 20000                      # default
-        answer_timeout_ms = 10000                     # default
-        read_wait_ms_max = 10000                      # default
-        streams_max = 4                               # flag --streams-max
-        stop_timeout_ms = 10000                       # default
-        commands_max = 65536                          # default
-    "#]],
+            [limits]
+            connections_max = 10000                       # default
+            body_bytes_max = 2                            # file a.toml
+            header_bytes_max = 16384                      # default
+            header_timeout_ms = 30000                     # default
+            body_timeout_ms = 10000                       # default
+            write_timeout_ms = 20000                      # default
+            answer_timeout_ms = 10000                     # default
+            read_wait_ms_max = 10000                      # default
+            streams_max = 4                               # flag --streams-max
+            snapshots_max = 4                             # default
+            stop_timeout_ms = 10000                       # default
+            commands_max = 65536                          # default
+        "#]],
     );
 }
 

@@ -18,6 +18,8 @@ POST /v1/wallet/transfer [Origin: http://evil.example] {}
 POST /v1/wallet/transfer [Origin: null] {}
 POST /v1/wallet/transfer [Sec-Fetch-Site: cross-site] {}
 POST /v1/wallet/transfer [Sec-Fetch-Site: same-site] {}
+GET /v1/state [Sec-Fetch-Site: cross-site; Sec-Fetch-Dest: image]
+GET /health/live [Sec-Fetch-Site: cross-site; Sec-Fetch-Dest: document]
 POST /v1/wallet/transfer [Origin: http://localhost:8080] {}
 POST /v1/wallet/transfer [Sec-Fetch-Site: same-origin; Origin: http://localhost:8080] {}
 ",
@@ -25,7 +27,7 @@ POST /v1/wallet/transfer [Sec-Fetch-Site: same-origin; Origin: http://localhost:
         .await;
     expect![[r#"
         421 {"code":"misdirected_request","detail":"this server does not go by the name `evil.example`; use an IP address or localhost, or start it with --host","field":"Host","status":421,"title":"The Host header names somebody else","type":"/problems#misdirected_request"}
-        421 {"code":"misdirected_request","detail":"a request must have exactly one `Host` header, in ASCII","field":"Host","status":421,"title":"The Host header names somebody else","type":"/problems#misdirected_request"}
+        400 {"code":"invalid_field","detail":"a request must have exactly one `Host` header, in ASCII","field":"Host","status":400,"title":"A field has a value that it cannot have","type":"/problems#invalid_field"}
         200 {"status":"ok"}
         200 {"status":"ok"}
         200 {"status":"ok"}
@@ -33,6 +35,8 @@ POST /v1/wallet/transfer [Sec-Fetch-Site: same-origin; Origin: http://localhost:
         403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
         403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
         403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
+        403 {"code":"cross_site","detail":"a page of another site may not read here","field":"Sec-Fetch-Site","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
+        200 {"status":"ok"}
         400 {"code":"missing_field","detail":"the field `from_account` is missing","field":"from_account","status":400,"title":"A required field is missing","type":"/problems#missing_field"}
         400 {"code":"missing_field","detail":"the field `from_account` is missing","field":"from_account","status":400,"title":"A required field is missing","type":"/problems#missing_field"}
     "#]].assert_eq(&answers);

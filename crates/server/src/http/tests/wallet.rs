@@ -15,7 +15,8 @@ POST /v1/wallet/accounts {{"opening_balance":100,"account_id":"alice"}}
 POST /v1/wallet/accounts {{"account_id":"alice","opening_balance":101}}
 POST /v1/wallet/accounts {{"account_id":"bob","asset":"USD"}}
 POST /v1/wallet/accounts {{"account_id":"yen","asset":"JPY","scale":0}}
-POST /v1/wallet/accounts {{"account_id":"yen too","asset":"JPY"}}
+POST /v1/wallet/accounts {{"account_id":"yen too","asset":"JPY","scale":0}}
+POST /v1/wallet/accounts {{"account_id":"sen","asset":"JPY"}}
 POST /v1/wallet/transfer {{"transaction_id":"{ID}1","from_account":"alice","to_account":"bob","amount":30}}
 POST /v1/wallet/transfer {{"transaction_id":"{ID}1","from_account":"alice","to_account":"bob","amount":30}}
 POST /v1/wallet/transfer {{"transaction_id":"{ID}1","from_account":"alice","to_account":"bob","amount":31}}
@@ -32,12 +33,13 @@ GET /v1/wallet/accounts
         201 {"account_id":"bob","asset":"USD","opening_balance":0,"scale":2,"sequence":1,"status":"completed","transaction_id":"7e79a417-cee0-80b2-bebb-8817b5016882"}
         201 {"account_id":"yen","asset":"JPY","opening_balance":0,"scale":0,"sequence":2,"status":"completed","transaction_id":"5eb7a7f5-44c6-82ee-86a8-e557cb891b26"}
         201 {"account_id":"yen too","asset":"JPY","opening_balance":0,"scale":0,"sequence":3,"status":"completed","transaction_id":"5f39958d-0629-899e-bd55-2cfb2152ce07"}
-        200 {"transaction_id":"01900000-0000-7000-8000-000000000001","status":"completed","sequence":4}
-        200 idempotency-replayed: true {"transaction_id":"01900000-0000-7000-8000-000000000001","status":"completed","sequence":4}
+        422 {"code":"asset_mismatch","detail":"the ledger refused the opening, and the refusal is recorded","reason":"asset_mismatch","sequence":4,"status":422,"title":"Refused: the assets do not fit","transaction_id":"8765e87c-17e2-8c8d-a1f6-c00b338b1d4e","type":"/problems#asset_mismatch"}
+        200 {"transaction_id":"01900000-0000-7000-8000-000000000001","status":"completed","sequence":5}
+        200 idempotency-replayed: true {"transaction_id":"01900000-0000-7000-8000-000000000001","status":"completed","sequence":5}
         409 {"code":"transaction_id_reused","detail":"the id was used with another body; nothing was changed: make a new id for a new command","status":409,"title":"The transaction id belongs to another command","transaction_id":"01900000-0000-7000-8000-000000000001","type":"/problems#transaction_id_reused"}
-        200 {"transaction_id":"01900000-0000-7000-8000-000000000002","status":"completed","sequence":5}
-        200 {"transaction_id":"01900000-0000-7000-8000-000000000003","status":"completed","sequence":6}
-        200 {"accounts":[{"account_id":"alice","asset":"USD","balance":70,"floor":0,"scale":2},{"account_id":"bob","asset":"USD","balance":0,"floor":0,"scale":2},{"account_id":"yen","asset":"JPY","balance":0,"floor":0,"scale":0},{"account_id":"yen too","asset":"JPY","balance":0,"floor":0,"scale":0}],"balances_total":{"JPY":0,"USD":70},"next_cursor":null,"sequence":7}
+        200 {"transaction_id":"01900000-0000-7000-8000-000000000002","status":"completed","sequence":6}
+        200 {"transaction_id":"01900000-0000-7000-8000-000000000003","status":"completed","sequence":7}
+        200 {"accounts":[{"account_id":"alice","asset":"USD","balance":70,"floor":0,"scale":2},{"account_id":"bob","asset":"USD","balance":0,"floor":0,"scale":2},{"account_id":"yen","asset":"JPY","balance":0,"floor":0,"scale":0},{"account_id":"yen too","asset":"JPY","balance":0,"floor":0,"scale":0}],"balances_total":{"JPY":0,"USD":70},"next_cursor":null,"sequence":8}
     "#]].assert_eq(&answers);
 }
 
@@ -136,13 +138,14 @@ POST /v1/wallet/accounts {"account_id":"a","scale":19}
 POST /v1/wallet/transfer [Content-Type: text/plain] {"from_account":"a","to_account":"b","amount":1}
 POST /v1/wallet/transfer [Content-Type:] {"from_account":"a","to_account":"b","amount":1}
 POST /v1/wallet/transfer [Content-Length: 65537] {}
+POST /v1/wallet/deposits?dry_run=true {"account":"a","amount":1}
 "#,
         )
         .await;
     expect![[r#"
         400 {"code":"malformed_json","detail":"the body is not one JSON object in UTF-8: EOF while parsing a value at line 1 column 0","status":400,"title":"The body is not one JSON object","type":"/problems#malformed_json"}
         400 {"code":"malformed_json","detail":"the body is not one JSON object in UTF-8: invalid type: null, expected a JSON object at line 1 column 4","status":400,"title":"The body is not one JSON object","type":"/problems#malformed_json"}
-        400 {"code":"invalid_field","detail":"`amount` must be a JSON integer from -9223372036854775808 to 9223372036854775807, without a fraction or an exponent, not a number with a fraction or an exponent","field":"amount","status":400,"title":"A field has a value that it cannot have","type":"/problems#invalid_field"}
+        400 {"code":"invalid_field","detail":"`amount` must be a JSON integer from -9223372036854775808 to 9223372036854775807, without a fraction or an exponent, not a number that has one of them or is beyond that","field":"amount","status":400,"title":"A field has a value that it cannot have","type":"/problems#invalid_field"}
         400 {"code":"invalid_field","detail":"`amount` must be a JSON integer from -9223372036854775808 to 9223372036854775807, without a fraction or an exponent, not a number beyond that","field":"amount","status":400,"title":"A field has a value that it cannot have","type":"/problems#invalid_field"}
         400 {"code":"missing_field","detail":"the field `amount` is missing","field":"amount","status":400,"title":"A required field is missing","type":"/problems#missing_field"}
         400 {"code":"unknown_field","detail":"there is no field `ammount` here; the fields are `transaction_id`, `from_account`, `to_account` and `amount`","field":"ammount","status":400,"title":"The body has a field that the route does not know","type":"/problems#unknown_field"}
@@ -155,6 +158,7 @@ POST /v1/wallet/transfer [Content-Length: 65537] {}
         415 {"code":"unsupported_media_type","detail":"send the body as `Content-Type: application/json`","status":415,"title":"The body is not declared as JSON","type":"/problems#unsupported_media_type"}
         415 {"code":"unsupported_media_type","detail":"send the body as `Content-Type: application/json`","status":415,"title":"The body is not declared as JSON","type":"/problems#unsupported_media_type"}
         413 {"code":"body_too_large","detail":"the body may have 65536 bytes at most","status":413,"title":"The body is too large","type":"/problems#body_too_large"}
+        400 {"code":"invalid_query","detail":"there is no parameter `dry_run` here; this request has no parameters","field":"dry_run","status":400,"title":"A query parameter is unknown, stands twice or has a value that it cannot have","type":"/problems#invalid_query"}
     "#]].assert_eq(&answers);
     let large = format!("POST /v1/wallet/transfer {}", " ".repeat(70_000) + "{}");
     assert!(rig.run(&large).await.starts_with("400 "), "the script cuts spaces");
