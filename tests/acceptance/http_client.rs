@@ -226,6 +226,14 @@ impl Server {
         self.has_not_panicked();
     }
 
+    /// SIGTERM to a server that has nothing good to report; returns its exit code.
+    pub(super) fn exit_code(mut self) -> Option<i32> {
+        let pid = Pid::from_child(&self.process);
+        kill_process(pid, Signal::TERM).expect("it is told to stop");
+        self.has_not_panicked();
+        self.process.wait().expect("it is over").code()
+    }
+
     /// What it wrote to its standard error.
     pub(super) fn said(&self) -> String {
         fs::read_to_string(&self.errors).unwrap_or_default()

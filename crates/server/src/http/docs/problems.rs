@@ -83,7 +83,7 @@ pub(crate) static PROBLEMS: &[Problem] = &[
     of(
         "cross_site",
         403,
-        "A page of another site may not write here",
+        "A page of another site may not do this",
         "Send writes from the server's own page, or from a program that sends neither `Origin` nor `Sec-Fetch-Site`.",
     ),
     of("not_found", 404, "There is no such route", "Compare the path with /docs."),

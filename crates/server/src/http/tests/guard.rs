@@ -31,11 +31,11 @@ POST /v1/wallet/transfer [Sec-Fetch-Site: same-origin; Origin: http://localhost:
         200 {"status":"ok"}
         200 {"status":"ok"}
         200 {"status":"ok"}
-        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
-        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
-        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
-        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
-        403 {"code":"cross_site","detail":"a page of another site may not read here","field":"Sec-Fetch-Site","status":403,"title":"A page of another site may not write here","type":"/problems#cross_site"}
+        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not do this","type":"/problems#cross_site"}
+        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not do this","type":"/problems#cross_site"}
+        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not do this","type":"/problems#cross_site"}
+        403 {"code":"cross_site","detail":"a page of another site may not write here","field":"Origin","status":403,"title":"A page of another site may not do this","type":"/problems#cross_site"}
+        403 {"code":"cross_site","detail":"a page of another site may not read here","field":"Sec-Fetch-Site","status":403,"title":"A page of another site may not do this","type":"/problems#cross_site"}
         200 {"status":"ok"}
         400 {"code":"missing_field","detail":"the field `from_account` is missing","field":"from_account","status":400,"title":"A required field is missing","type":"/problems#missing_field"}
         400 {"code":"missing_field","detail":"the field `from_account` is missing","field":"from_account","status":400,"title":"A required field is missing","type":"/problems#missing_field"}
