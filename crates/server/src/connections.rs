@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use prometheus::IntGauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tower::Service;
@@ -29,8 +30,25 @@ use crate::options::Limits;
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
     cache-control: no-store\r\ncontent-length: 144\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
     {\"type\":\"/problems#busy\",\"title\":\"The server is busy\",\"status\":503,\"detail\":\"too many connections are open\",\"code\":\"busy\",\"retry_after_ms\":1000}";
+/// Bytes of an answer that wait here for its client, besides those in the system's own buffer.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The system's buffer for what a client does not take. A larger one would let those that take nothing keep more.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4_096;
 /// After an error of `accept`, such as too many open files, others need time to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the socket.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that starts anew takes its address back at once.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Answers on `listener` until `stop` is ready; then lets what is being answered finish, within the limit. Says whether
 /// everything did.
@@ -46,6 +64,7 @@ pub(crate) async fn answer(
     http.timer(TokioTimer::new())
         .half_close(false)
         .header_read_timeout(Duration::from_millis(limits.header_timeout_ms))
+        .max_buf_size(BUFFER_BYTES.max(limits.header_bytes_max as usize))
         .max_header_size(limits.header_bytes_max as usize);
     let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
     let graceful = GracefulShutdown::new();

@@ -90,7 +90,7 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     {
         return Err(ServeError::PageMissing { page: directory.clone() });
     }
-    let listener = TcpListener::bind(listen).await.map_err(|source| match source.kind() {
+    let listener = connections::listen(listen).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ServeError::AddressInUse { listen },
         _ => ServeError::Socket { listen, source },
     })?;

@@ -12,9 +12,9 @@ use super::log_shared::{IndexEntry, LogShared};
 use super::{FilesError, LogFormat};
 
 /// Text given out by one call, about; a single record can be longer.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 32 << 10;
 /// Bytes read at once.
-const READ_BYTES: usize = 256 << 10;
+const READ_BYTES: usize = 32 << 10;
 
 /// One piece of the JSON Lines form, without the last line's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl LogLines {
         self.next_sequence.max(self.from)
     }
 
-    /// Appends the next pieces to `out`, up to what is durable now and to about 256 KiB of text. Returns how many there
+    /// Appends the next pieces to `out`, up to what is durable now and to about 32 KiB of text. Returns how many there
     /// are; 0: everything durable was given out. Blocks on the disk, and for nothing else.
     ///
     /// # Errors
