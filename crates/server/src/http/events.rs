@@ -3,8 +3,8 @@
 //! Nothing is buffered for a reader: each has its own place in the log, and is read for only when it takes what it was
 //! sent. A reader that takes nothing for too long is dropped and told why.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -139,7 +139,7 @@ struct Reader {
     lines: Option<LogLines>,
     /// Whether a file was read to the seal at which it ends.
     is_whole: bool,
-    sender: mpsc::Sender<Result<Bytes, Infallible>>,
+    sender: mpsc::Sender<io::Result<Bytes>>,
     durable: watch::Receiver<Position>,
     stopping: watch::Receiver<bool>,
     stall: Duration,
@@ -164,12 +164,16 @@ impl Reader {
             self.app.metrics.streams_dropped.inc();
             tracing::info!("{detail}");
         }
-        if self.form == Form::Events {
-            let message =
-                format!("event: dropped\ndata: {}\n\n", json!({ "reason": reason, "detail": detail }));
-            // It arrives if the client takes what was sent before, within the socket's own limit.
-            let _ = tokio::time::timeout(self.stall, self.sender.send(Ok(message.into()))).await;
-        }
+        let last = match self.form {
+            Form::Events => {
+                let why = json!({ "reason": reason, "detail": detail });
+                Ok(format!("event: dropped\ndata: {why}\n\n").into())
+            }
+            // Half a file that ended in order would pass for a whole, shorter log; a broken connection does not.
+            Form::Lines => Err(io::Error::other(detail)),
+        };
+        // It arrives if the client takes what was sent before, within the socket's own limit.
+        let _ = tokio::time::timeout(self.stall, self.sender.send(last)).await;
     }
 
     async fn stream(&mut self) -> End {

@@ -137,15 +137,18 @@ async fn a_server_that_stops_says_so_to_its_streams() {
     assert!(stream.until("dropped").await.contains("\"reason\":\"stopping\""));
 }
 
-#[tokio::test]
-async fn a_reader_that_takes_nothing_is_dropped_and_told() {
+/// A log that is longer than what waits for a reader, and readers that may take nothing for some milliseconds only.
+async fn rig_with_a_long_log() -> Rig {
     let limits = Limits { write_timeout_ms: 20, ..Limits::default() };
     let rig = Rig::with(Setup { limits, ..Setup::default() });
     for account in 0..400 {
         rig.run(&format!("POST /v1/wallet/accounts {{\"account_id\":\"{account:064}\"}}")).await;
     }
-    // Every position is a piece of its own, so pieces pile up in front of a reader that takes none.
-    let mut stream = Stream::open(&rig, "GET /v1/events").await;
+    rig
+}
+
+/// Writes until a stream was dropped.
+async fn until_one_is_dropped(rig: &Rig) {
     let metrics = async |name: &str| {
         let text = rig.run("GET /metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the metric");
@@ -154,8 +157,30 @@ async fn a_reader_that_takes_nothing_is_dropped_and_told() {
     while metrics("walletlab_event_streams_dropped_total ").await == 0 {
         rig.run(r#"POST /v1/wallet/deposits {"account":"nobody","amount":1}"#).await;
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_dropped_and_told() {
+    let rig = rig_with_a_long_log().await;
+    let mut stream = Stream::open(&rig, "GET /v1/events").await;
+    until_one_is_dropped(&rig).await;
     let messages = stream.until("dropped").await;
     assert!(messages.contains("\"reason\":\"slow_reader\""), "{messages}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_short_does_not_end_like_a_whole_one() {
+    let rig = rig_with_a_long_log().await;
+    let mut stream = Stream::open(&rig, "GET /v1/events [Accept: application/jsonl]").await;
+    until_one_is_dropped(&rig).await;
+    let error = loop {
+        match stream.body.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error.to_string(),
+            None => panic!("it ends as if it were whole"),
+        }
+    };
+    assert!(error.contains("took nothing"), "{error}");
 }
 
 #[tokio::test]
