@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 use broker::{Delivery, Message, MessageId, PushRefused, Queue, QueueConfig, Topic, TopicConfig};
 use bytes::Bytes;
 use journal::{Encoder, Header, RecordMeta, SealBorder};
-use ledger::{Command, Digest, Event, Ledger, Record, TransactionId, TransactionResult};
+use ledger::{Command, Digest, Event, Ledger, TransactionId, TransactionResult};
 use projection::{Found, Projections};
 use time::{Deadline, Timestamp};
 
 use crate::command_bytes::{decode_command, encode_command};
 use crate::content::{self, LogIdentity};
+use crate::read_models::{DurableBatch, Executed, ReadModels};
 use crate::recent::RecentIds;
 use crate::replay::Recovered;
 use crate::types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
@@ -27,13 +28,13 @@ mod reads;
 /// Nothing is visible before it is durable: replies, acks and projections wait for `Appended`; only
 /// [`Pipeline::ledger`] is ahead. A clone costs O(accounts + in flight).
 #[derive(Clone)]
-pub struct Pipeline {
+pub struct Pipeline<R = Projections> {
     config: Config,
     identity: LogIdentity,
     generation: u64,
     state: State,
     ledger: Ledger,
-    projections: Projections,
+    read_models: R,
     recent: RecentIds,
     commands: Queue,
     events: Topic,
@@ -144,13 +145,6 @@ struct Batch {
     events: Vec<Event>,
 }
 
-#[derive(Clone, Copy)]
-struct Executed {
-    recorded_at: Timestamp,
-    kind: ledger::CommandKind,
-    events_end: usize,
-}
-
 #[derive(Clone)]
 struct Waiting {
     /// Given when every record below this sequence is durable.
@@ -162,11 +156,22 @@ struct Waiting {
 impl Pipeline {
     /// A pipeline with an empty log. The log's header goes out with the first append.
     pub fn start(config: &Config, identity: LogIdentity, generation: u64) -> Result<Self, ConfigError> {
+        Pipeline::start_with(config, identity, generation, Projections::new(config.hash_seed))
+    }
+}
+
+impl<R: ReadModels> Pipeline<R> {
+    /// As [`Pipeline::start`], with the read models of an empty log.
+    pub fn start_with(
+        config: &Config,
+        identity: LogIdentity,
+        generation: u64,
+        read_models: R,
+    ) -> Result<Self, ConfigError> {
         let mut bytes = Vec::new();
         let encoder = Encoder::start(&content::header(identity), &mut bytes);
         let ledger = Ledger::new(config.hash_seed);
-        let projections = Projections::new(config.hash_seed);
-        let mut pipeline = Pipeline::build(config, identity, generation, ledger, projections, encoder)?;
+        let mut pipeline = Pipeline::build(config, identity, generation, ledger, read_models, encoder)?;
         pipeline.gathering.bytes = bytes;
         Ok(pipeline)
     }
@@ -178,12 +183,14 @@ impl Pipeline {
     /// If `generation` is not above the generation of the log's last record: two writers would share it.
     pub fn recover(
         config: &Config,
-        recovered: Recovered,
+        recovered: Recovered<R>,
         identity: LogIdentity,
         generation: u64,
     ) -> Result<Self, ConfigError> {
         let Recovered { ledger, projections, tail, .. } = recovered;
-        let Some(tail) = tail else { return Pipeline::start(config, identity, generation) };
+        let Some(tail) = tail else {
+            return Pipeline::start_with(config, identity, generation, projections);
+        };
         assert!(generation > tail.generation(), "a new writer needs a new generation");
         let (next_sequence, recorded_at) = (tail.next_sequence(), tail.recorded_at());
         let Header { log_id, ledger_id, partition, .. } = *tail.header();
@@ -202,7 +209,7 @@ impl Pipeline {
         identity: LogIdentity,
         generation: u64,
         ledger: Ledger,
-        projections: Projections,
+        read_models: R,
         encoder: Encoder,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
@@ -229,7 +236,7 @@ impl Pipeline {
             generation,
             state: State::Running,
             ledger,
-            projections,
+            read_models,
             stage: VecDeque::new(),
             gateway_lookups: VecDeque::new(),
             durable_border: encoder.border(),
@@ -593,11 +600,12 @@ impl Pipeline {
             recorded_at: self.recorded_at,
             source: None,
         };
+        let at = self.gathering.bytes.len();
         self.encoder
             .record_with(&meta, &mut self.gathering.bytes, |payload| content::encode_events(events, payload));
         let events_end = self.gathering.events.len();
         let kind = command.kind();
-        self.gathering.records.push(Executed { recorded_at: self.recorded_at, kind, events_end });
+        self.gathering.records.push(Executed { recorded_at: self.recorded_at, kind, events_end, at });
         self.next_sequence += 1;
         self.totals.executed += 1;
         let found = Found { sequence, fingerprint: command.fingerprint(), result };
@@ -667,21 +675,20 @@ impl Pipeline {
         self.durable_before = batch.next_sequence();
         self.durable_digest = batch.digest;
         self.durable_border = batch.border;
-        let mut events_start = 0;
-        for (sequence, executed) in (batch.first_sequence..).zip(&batch.records) {
-            self.projections.fold(&Record {
-                sequence,
-                recorded_at: executed.recorded_at,
-                generation: self.generation,
-                kind: executed.kind,
-                events: &batch.events[events_start..executed.events_end],
-            });
-            events_start = executed.events_end;
-        }
+        let Batch { sealed, digest, border, first_sequence, records, events, .. } = batch;
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&batch.first_sequence.to_le_bytes());
-        let message = Message { id: MessageId(id), body: batch.sealed, timestamp: now };
+        id[..8].copy_from_slice(&first_sequence.to_le_bytes());
+        let message = Message { id: MessageId(id), body: sealed.clone(), timestamp: now };
         self.events.publish(now, message).expect("the topic holds the largest batch, says Config::validate");
+        self.read_models.publish(DurableBatch {
+            bytes: sealed,
+            border: border.expect("a batch ends in a seal"),
+            digest,
+            first_sequence,
+            generation: self.generation,
+            records,
+            events,
+        });
     }
 
     /// An expired token is fine: the command was delivered again and will be found to have its outcome.

@@ -12,6 +12,7 @@ use projection::Projections;
 
 use crate::command_bytes::Malformed;
 use crate::content::{CONTENT_KIND, RECORD_VERSION, decode_events};
+use crate::read_models::Fold;
 
 /// Folds the bytes of a ledger's log into a [`Ledger`]: decode, check, apply. It makes no outputs and judges nothing:
 /// damage is an error here, wherever it is ([`Recovery`] tells a torn tail from corruption).
@@ -124,17 +125,17 @@ impl Replay {
     pub(crate) fn fold(
         &mut self,
         bytes: &[u8],
-        projections: &mut Projections,
+        models: &mut impl Fold,
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<(), ReplayError> {
         let mut repeated = None;
-        let pushed = self.push(bytes, |record| {
+        let pushed = self.push_with(bytes, |record, at_byte| {
             let transaction_id = record.events[0].transaction_id();
-            if let Some(first) = projections.transactions.found(&transaction_id) {
-                repeated = Some((record.sequence, transaction_id, first.sequence));
+            if let Some(first_sequence) = models.sequence_of(&transaction_id) {
+                repeated = Some((record.sequence, transaction_id, first_sequence));
                 return ControlFlow::Break(());
             }
-            projections.fold(record);
+            models.fold(record, at_byte);
             each(record);
             ControlFlow::Continue(())
         });
@@ -151,6 +152,14 @@ impl Replay {
         &mut self,
         bytes: &[u8],
         mut each: impl FnMut(&Record<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReplayError> {
+        self.push_with(bytes, |record, _| each(record))
+    }
+
+    fn push_with(
+        &mut self,
+        bytes: &[u8],
+        mut each: impl FnMut(&Record<'_>, u64) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
         if self.stopped {
             return Ok(());
@@ -181,7 +190,7 @@ impl Replay {
                     apply(&mut self.ledger, &record, at_byte)?;
                     self.record_at_byte = at_byte;
                     self.applied += 1;
-                    if each(&record).is_break() {
+                    if each(&record, at_byte).is_break() {
                         self.stopped = true;
                         return Ok(());
                     }
@@ -278,22 +287,30 @@ fn apply(ledger: &mut Ledger, record: &Record<'_>, at_byte: u64) -> Result<(), R
 
 /// Brings a pipeline back from its log: folds the ledger and the read models, and at the first damage decides
 /// whether it is the torn tail of an interrupted append, which may be cut, or corruption, which may not.
-pub struct Recovery {
+pub struct Recovery<R = Projections> {
     replay: Replay,
-    projections: Projections,
+    projections: R,
     search: Option<TailSearch>,
 }
 
 /// A log brought back.
-pub struct Recovered {
+pub struct Recovered<R = Projections> {
     /// The ledger as of the last whole record.
     pub ledger: Ledger,
     /// The read models as of the same record.
-    pub projections: Projections,
+    pub projections: R,
     /// Where the log goes on, behind the cut if there is one; `None` if there is no log yet, not even a header.
     pub tail: Option<Tail>,
     /// What must be cut off before the log can go on.
     pub cut: Option<TornTail>,
+}
+
+impl<R> Recovered<R> {
+    /// The same log with other read models, and those that it had.
+    pub fn with_read_models<S>(self, read_models: S) -> (Recovered<S>, R) {
+        let Recovered { ledger, projections, tail, cut } = self;
+        (Recovered { ledger, projections: read_models, tail, cut }, projections)
+    }
 }
 
 /// Why a log must not be continued.
@@ -319,7 +336,24 @@ impl core::error::Error for RecoveryError {}
 impl Recovery {
     /// Waits for the first bytes of a log. `hash_seed` keys the in-memory tables.
     pub fn new(hash_seed: u64) -> Self {
-        Recovery { replay: Replay::new(hash_seed), projections: Projections::new(hash_seed), search: None }
+        Recovery::into(hash_seed, Projections::new(hash_seed))
+    }
+}
+
+impl<R: Fold> Recovery<R> {
+    /// As [`Recovery::new`], into these read models of an empty log.
+    pub fn into(hash_seed: u64, read_models: R) -> Self {
+        Recovery { replay: Replay::new(hash_seed), projections: read_models, search: None }
+    }
+
+    /// Waits for the bytes behind a border of the log, with the ledger and the read models as of there. Places are
+    /// counted from the log's beginning. The next seal shows whether the border is one of this log.
+    ///
+    /// # Errors
+    /// No log has such a border.
+    pub fn resume(border: &SealBorder, ledger: Ledger, read_models: R) -> Result<Self, journal::BorderError> {
+        let tail = Tail::at_border(border)?;
+        Ok(Recovery { replay: Replay::resume(tail, ledger), projections: read_models, search: None })
     }
 
     /// Takes the next bytes of the log, in pieces of any size, and shows `each` every record after it was applied.
@@ -351,7 +385,7 @@ impl Recovery {
 
     /// Keeps places of the log that are at least `bytes_min` bytes apart, for [`Recovery::take_noted`].
     #[must_use]
-    pub fn noting_borders(mut self, bytes_min: u64) -> Recovery {
+    pub fn noting_borders(mut self, bytes_min: u64) -> Self {
         self.replay.note_every_bytes = Some(bytes_min);
         self
     }
@@ -372,12 +406,12 @@ impl Recovery {
     }
 
     /// The read models as of the same record.
-    pub fn projections(&self) -> &Projections {
+    pub fn projections(&self) -> &R {
         &self.projections
     }
 
     /// The log ends here.
-    pub fn finish(mut self) -> Result<Recovered, RecoveryError> {
+    pub fn finish(mut self) -> Result<Recovered<R>, RecoveryError> {
         if self.search.is_none() {
             let finished = self.replay.finish();
             self.judge(finished)?;

@@ -7,17 +7,42 @@ use projection::Projections;
 
 use super::{Pipeline, Stats, count};
 use crate::content::LogIdentity;
+use crate::read_models::{Elsewhere, ReadModels};
 use crate::snapshot::DurableView;
 
 impl Pipeline {
+    /// The read models: what is durable, and nothing more.
+    pub fn projections(&self) -> &Projections {
+        &self.read_models
+    }
+
+    /// A copy of what is durable, for a [`Snapshot`](crate::Snapshot). Costs O(accounts). `None` if durable records stand
+    /// behind the last seal, as in [`Pipeline::durable_border`].
+    pub fn durable_view(&self) -> Option<DurableView> {
+        if self.durable_border.is_none() && self.durable_before > 0 {
+            return None;
+        }
+        Some(DurableView {
+            identity: self.identity,
+            border: self.durable_border,
+            digest: self.durable_digest,
+            balances: self.read_models.balances.clone(),
+            counts: self.read_models.counts.clone(),
+        })
+    }
+}
+
+impl Pipeline<Elsewhere> {
+    /// The batches that are durable and not handed on yet.
+    pub fn elsewhere(&mut self) -> &mut Elsewhere {
+        &mut self.read_models
+    }
+}
+
+impl<R: ReadModels> Pipeline<R> {
     /// The ledger, ahead of what is durable: for invariants and digests of a settled pipeline, not for reads.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
-    }
-
-    /// The read models: what is durable, and nothing more.
-    pub fn projections(&self) -> &Projections {
-        &self.projections
     }
 
     /// The command queue.
@@ -64,21 +89,6 @@ impl Pipeline {
     /// there is no seal yet, or if the log was recovered with records behind its last seal and nothing was appended since.
     pub fn durable_border(&self) -> Option<&SealBorder> {
         self.durable_border.as_ref()
-    }
-
-    /// A copy of what is durable, for a [`Snapshot`](crate::Snapshot). Costs O(accounts). `None` if durable records stand
-    /// behind the last seal, as in [`Pipeline::durable_border`].
-    pub fn durable_view(&self) -> Option<DurableView> {
-        if self.durable_border.is_none() && self.durable_before > 0 {
-            return None;
-        }
-        Some(DurableView {
-            identity: self.identity,
-            border: self.durable_border,
-            digest: self.durable_digest,
-            balances: self.projections.balances.clone(),
-            counts: self.projections.counts.clone(),
-        })
     }
 
     /// Whether everything accepted is answered, acknowledged and durable.
