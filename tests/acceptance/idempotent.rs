@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ledger::{Command, Reason, TransactionId, TransactionResult};
 use pipeline::{Answer, Input, Lookup, Output, Pipeline, Replayed, Request};
-use server::files::{Driver, FileJournal};
+use server::files::{Closed, Driver, FileJournal};
 use time::Timestamp;
 
 use super::harness::{Files, accounts_csv, log_path, transfers_csv, walletlab};
@@ -33,7 +33,7 @@ fn transfer(id_text: &str, amount: i64) -> Command {
 fn ask(directory: &Path, command: Command) -> Answer {
     let mut driver = Driver::open(directory, &Driver::config(64, 5)).expect("opened").driver;
     driver.submit(vec![Request { request_id: 1, command }]);
-    let (_, mut replies) = driver.close().expect("closed");
+    let mut replies = driver.close().expect("closed").replies;
     assert_eq!(replies.len(), 1);
     replies.remove(0).answer
 }
@@ -54,7 +54,7 @@ fn a_repeat_gets_the_first_answer_at_once_and_after_a_restart() {
         [opening("payer", 100), opening("payee", 0), transfer("a", 60), transfer("a", 60), transfer("a", 60)];
     let requests = (0..).zip(commands).map(|(request_id, command)| Request { request_id, command });
     driver.submit(requests.collect());
-    let (pipeline, replies) = driver.close().expect("closed");
+    let Closed { pipeline, replies, .. } = driver.close().expect("closed");
     let answers: Vec<_> = replies.iter().map(|reply| done(&reply.answer)).collect();
     assert_eq!(answers[2], (2, TransactionResult::Completed, Replayed::First));
     assert_eq!(answers[3..], [(2, TransactionResult::Completed, Replayed::Again); 2]);

@@ -647,6 +647,7 @@ impl<R: ReadModels> Pipeline<R> {
             let closing = self.in_flight.drain(..).next_back();
             if let Some(closing) = closing.filter(|_| self.state == State::Closed) {
                 self.durable_border = closing.border;
+                self.hand_on(closing);
             }
             return;
         }
@@ -675,11 +676,15 @@ impl<R: ReadModels> Pipeline<R> {
         self.durable_before = batch.next_sequence();
         self.durable_digest = batch.digest;
         self.durable_border = batch.border;
-        let Batch { sealed, digest, border, first_sequence, records, events, .. } = batch;
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&first_sequence.to_le_bytes());
-        let message = Message { id: MessageId(id), body: sealed.clone(), timestamp: now };
+        id[..8].copy_from_slice(&batch.first_sequence.to_le_bytes());
+        let message = Message { id: MessageId(id), body: batch.sealed.clone(), timestamp: now };
         self.events.publish(now, message).expect("the topic holds the largest batch, says Config::validate");
+        self.hand_on(batch);
+    }
+
+    fn hand_on(&mut self, batch: Batch) {
+        let Batch { bytes: _, sealed, digest, border, first_sequence, records, events } = batch;
         self.read_models.publish(DurableBatch {
             bytes: sealed,
             border: border.expect("a batch ends in a seal"),

@@ -8,7 +8,7 @@ use core::fmt;
 
 use journal::{Header, Seal, SealBorder};
 use ledger::{AccountName, AccountView, Asset, Digest, Ledger, Unrestorable};
-use projection::{BalanceRow, Balances, Counts, KINDS_COUNT, RESULTS_COUNT};
+use projection::{BalanceRow, Balances, Counts, KINDS_COUNT, Projections, RESULTS_COUNT};
 use time::Timestamp;
 
 use crate::command_bytes::{Malformed, Reader, put_text};
@@ -81,6 +81,25 @@ pub struct SnapshotError {
 }
 
 impl DurableView {
+    /// A copy of read models that stand at a border: the state behind the log's last seal, with the ledger's digest as of
+    /// there. `None` if records stand behind that seal, or before there is one. Costs O(accounts).
+    pub fn of(
+        identity: LogIdentity,
+        border: Option<&SealBorder>,
+        digest: Digest,
+        projections: &Projections,
+    ) -> Option<DurableView> {
+        let next_sequence = border.map_or(0, |border| border.next_sequence);
+        let (balances, counts) = (&projections.balances, &projections.counts);
+        (counts.checkpoint() == next_sequence).then(|| DurableView {
+            identity,
+            border: border.copied(),
+            digest,
+            balances: balances.clone(),
+            counts: counts.clone(),
+        })
+    }
+
     /// What names the log.
     pub fn identity(&self) -> LogIdentity {
         self.identity

@@ -1,8 +1,8 @@
 //! The one thread that owns the pipeline, and the handle by which everything else reaches it.
 //!
-//! Handlers put commands and reads into an inbox; the engine takes all of it at once, so that what arrives while it works
-//! or while the disk syncs becomes the next batch. Commands are answered when they are durable. A read is a function that
-//! runs on the engine's thread between two batches and sees the read models, which hold what is durable and nothing more.
+//! Handlers put commands into an inbox; the engine takes all of it at once, so that what arrives while it works
+//! or while the disk syncs becomes the next batch. Commands are answered when they are durable. What is durable goes to the
+//! [`reading`](crate::reading) thread first, so that it can be read when its answer is there.
 //!
 //! Invariants, as absences: no lock is held while the pipeline works; no answer is given before its record is on the disk;
 //! nothing here waits for a client.
@@ -15,16 +15,20 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ledger::{Command, Digest};
-use pipeline::{Answer, Config, LogIdentity, Outcome, Pipeline, Replayed, Reply, Request};
+use ledger::Command;
+use pipeline::{Answer, Config, LogIdentity, Lookup, Outcome, Replayed, Reply, Request};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::inbox::InboxLimits;
-use self::inbox::{Inbox, Read, Refused};
-use crate::files::{Cut, Driver, DriverOpened, FilesError, JournalStats, LogFormat, LogShared};
+use self::inbox::{Ask, Inbox, Refused};
+use crate::files::{Cut, Driver, DriverOpened, FilesError, JournalStats, LogFormat, LogShared, ReadBegin};
+use crate::reading::{self, Listener, Position, Reading, Remote};
 
-/// How long reads may keep the engine from its commands at a time. Those that are left over wait for the next turn.
-const READS_AT_ONCE: Duration = Duration::from_millis(2);
+/// How long the engine may be kept from its commands at a time by what is asked of it. The rest waits for the next turn.
+const ASKS_AT_ONCE: Duration = Duration::from_millis(2);
+
+/// The engine's driver.
+pub(crate) type EngineDriver = Driver<Remote>;
 
 /// What a client is told.
 #[derive(Clone, Debug)]
@@ -43,17 +47,6 @@ pub(crate) enum Told {
     NotWriting { why: String },
 }
 
-/// How far the log is durable, for whoever waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// Every record with a smaller sequence is durable and in the read models.
-    pub(crate) sequence: u64,
-    /// Of the ledger as of the record before.
-    pub(crate) digest: Digest,
-    /// When the record before was written, in microseconds since the Unix epoch; 0 if there is none.
-    pub(crate) recorded_at: u64,
-}
-
 /// The way to the engine, for handlers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Engine {
@@ -62,11 +55,11 @@ pub(crate) struct Engine {
 
 struct Shared {
     inbox: Arc<Inbox>,
-    durable: watch::Receiver<Position>,
+    reading: Reading,
     log: LogShared,
     identity: LogIdentity,
     /// Why nothing is written any more.
-    failure: OnceLock<String>,
+    failure: Arc<OnceLock<String>>,
 }
 
 /// An engine that runs, with the right to stop it.
@@ -75,39 +68,59 @@ pub(crate) struct Running {
     /// The torn tail that was cut off the log.
     pub(crate) cut: Option<Cut>,
     thread: JoinHandle<Result<(), FilesError>>,
+    reader: JoinHandle<()>,
 }
 
 impl Running {
-    /// Opens the data directory, brings the pipeline back and starts the thread. The inbox takes at most `limits`.
-    /// `synced` is called with what the journal did, after every sync.
+    /// Opens the data directory, brings the pipeline back and starts the threads. The inboxes take at most `limits`.
+    /// `synced` is called with what the journal did, after every sync, and `folded` with how long durable records waited
+    /// for the read models.
     pub(crate) fn start(
         directory: &Path,
         config: &Config,
         format: LogFormat,
         limits: InboxLimits,
         synced: impl Fn(&JournalStats) + Send + 'static,
+        folded: impl Fn(Duration) + Send + 'static,
     ) -> Result<Running, FilesError> {
         let inbox = Arc::new(Inbox::new(limits));
         let bell = Arc::clone(&inbox);
-        let opened = Driver::open_with(directory, config, format, Box::new(move || bell.ring()))?;
-        let DriverOpened { driver, cut } = opened;
-        let (publish, durable) = watch::channel(position_of(driver.pipeline()));
-        let log = driver.log().clone();
-        let identity = driver.durable_view().identity();
-        let shared = Arc::new(Shared { inbox, durable, log, identity, failure: OnceLock::new() });
+        let read_inbox = Arc::new(reading::Inbox::new(limits.asks_max));
+        let remote = Remote::new(Arc::clone(&read_inbox));
+        let mut models = None;
+        let opened = Driver::open_into(
+            directory,
+            config,
+            format,
+            Box::new(move || bell.ring()),
+            |begin: ReadBegin| {
+                models = Some(begin);
+                remote
+            },
+        );
+        let DriverOpened { driver, cut } = opened?;
+        let models = models.expect("an opened driver has a reading end");
+        let (log, identity) = (models.log.clone(), models.identity);
+        let failure = Arc::new(OnceLock::new());
+        let cannot_start = |error| FilesError::io(directory, "start the engine for it", error);
+        let listener = Ear { inbox: Arc::clone(&inbox), failure: Arc::clone(&failure), folded };
+        let (reading, reader) =
+            Reading::start(models, Arc::clone(&read_inbox), listener).map_err(cannot_start)?;
+        let shared = Arc::new(Shared { inbox, reading, log, identity, failure });
         let engine = Engine { shared: Arc::clone(&shared) };
         let worker = Worker {
             driver,
             shared,
-            publish,
+            read_inbox,
             waiting: HashMap::new(),
-            reads: VecDeque::new(),
+            asks: VecDeque::new(),
             next_request: 0,
             synced: Box::new(synced),
+            syncs_told: 0,
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || worker.run());
-        let thread = thread.map_err(|error| FilesError::io(directory, "start the engine for it", error))?;
-        Ok(Running { engine, cut, thread })
+        let thread = thread.map_err(cannot_start)?;
+        Ok(Running { engine, cut, thread, reader })
     }
 
     /// Takes no more, lets everything accepted become durable and answered, and ends the log with a closing seal.
@@ -116,9 +129,10 @@ impl Running {
     /// An append failed, now or before.
     pub(crate) fn stop(self) -> Result<(), FilesError> {
         self.engine.shared.inbox.close();
-        match self.thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
+        // The engine's end ends the reading thread.
+        match (self.thread.join(), self.reader.join()) {
+            (Ok(result), Ok(())) => result,
+            (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
         }
     }
 }
@@ -139,25 +153,30 @@ impl Engine {
         told
     }
 
-    /// Runs `read` on the engine's thread, between two batches. `None` when the engine has stopped or takes no more.
-    pub(crate) async fn read<T: Send + 'static>(
+    /// Runs `ask` on the engine's thread, between two batches. `None` when the engine has stopped or takes no more.
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&mut Driver) -> T + Send + 'static,
+        ask: impl FnOnce(&mut EngineDriver) -> T + Send + 'static,
     ) -> Option<T> {
         let (tell, told) = oneshot::channel();
-        let read = Box::new(move |driver: &mut Driver| {
-            // Whoever asked may have gone away, also while it is read.
+        let ask = Box::new(move |driver: &mut EngineDriver| {
+            // Whoever asked may have gone away.
             if !tell.is_closed() {
-                let _ = tell.send(read(driver));
+                let _ = tell.send(ask(driver));
             }
         });
-        self.shared.inbox.push_read(read).ok()?;
+        self.shared.inbox.push_ask(ask).ok()?;
         told.await.ok()
     }
 
-    /// What is durable, now and whenever it changes.
+    /// The read models.
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.shared.reading
+    }
+
+    /// What is durable and folded, now and whenever it changes.
     pub(crate) fn durable(&self) -> watch::Receiver<Position> {
-        self.shared.durable.clone()
+        self.shared.reading.durable()
     }
 
     /// What names the log and the ledger.
@@ -178,13 +197,14 @@ impl Engine {
 
 /// The thread's own state.
 struct Worker {
-    driver: Driver,
+    driver: EngineDriver,
     shared: Arc<Shared>,
-    publish: watch::Sender<Position>,
+    read_inbox: Arc<reading::Inbox>,
     waiting: HashMap<u64, Waiting>,
-    reads: VecDeque<Read>,
+    asks: VecDeque<Ask>,
     next_request: u64,
     synced: Box<dyn Fn(&JournalStats) + Send>,
+    syncs_told: u64,
 }
 
 /// A command and who waits for its outcome.
@@ -195,11 +215,14 @@ struct Waiting {
 
 impl Worker {
     fn run(mut self) -> Result<(), FilesError> {
-        let _end = End(Arc::clone(&self.shared));
-        let mut commands = Vec::new();
+        let _end = End(Arc::clone(&self.shared), Arc::clone(&self.read_inbox));
+        let (mut commands, mut lookups) = (Vec::new(), Vec::new());
         loop {
-            let longest = if self.reads.is_empty() { self.until_timeout() } else { Some(Duration::ZERO) };
-            let open = self.shared.inbox.take(&mut commands, &mut self.reads, longest);
+            let longest = if self.asks.is_empty() { self.until_timeout() } else { Some(Duration::ZERO) };
+            let open = self.shared.inbox.take(&mut commands, &mut lookups, &mut self.asks, longest);
+            if !lookups.is_empty() {
+                self.driver.answer(std::mem::take(&mut lookups));
+            }
             let mut requests = Vec::with_capacity(commands.len());
             for waiting in commands.drain(..) {
                 self.accept(waiting, &mut requests);
@@ -211,11 +234,10 @@ impl Worker {
                 tracing::error!("{error}; nothing more is written, reads go on");
                 self.fail(format!("{error}; restart the server: it recovers what is durable"));
             }
-            // Published first: who has an answer for a record can wait for it, and find it, at once.
-            self.publish();
+            self.tell_synced();
             self.answer();
-            self.read();
-            if !open && self.reads.is_empty() {
+            self.work_off_asks();
+            if !open && self.asks.is_empty() {
                 return self.close();
             }
         }
@@ -233,12 +255,12 @@ impl Worker {
         self.waiting.insert(request_id, waiting);
     }
 
-    /// Reads for a while, and leaves the rest for the next turn, so that commands and answers never wait long.
-    fn read(&mut self) {
+    /// For a while; the rest is left for the next turn, so that commands and answers never wait long.
+    fn work_off_asks(&mut self) {
         let began = Instant::now();
-        while let Some(read) = self.reads.pop_front() {
-            read(&mut self.driver);
-            if began.elapsed() >= READS_AT_ONCE {
+        while let Some(ask) = self.asks.pop_front() {
+            ask(&mut self.driver);
+            if began.elapsed() >= ASKS_AT_ONCE {
                 return;
             }
         }
@@ -264,13 +286,11 @@ impl Worker {
         }
     }
 
-    fn publish(&mut self) {
-        let pipeline = self.driver.pipeline();
-        if self.publish.borrow().sequence == pipeline.durable_before() {
-            return;
+    fn tell_synced(&mut self) {
+        if self.driver.syncs() != self.syncs_told {
+            self.syncs_told = self.driver.syncs();
+            (self.synced)(&self.driver.journal_stats());
         }
-        self.publish.send_replace(position_of(pipeline));
-        (self.synced)(&self.driver.journal_stats());
     }
 
     /// How long the pipeline can be left alone if nothing comes.
@@ -283,7 +303,7 @@ impl Worker {
     fn close(mut self) -> Result<(), FilesError> {
         while self.driver.appends_pending() > 0 {
             let waited = self.driver.wait();
-            self.publish();
+            self.tell_synced();
             self.answer();
             waited?;
         }
@@ -292,24 +312,45 @@ impl Worker {
     }
 }
 
-/// Dropped when the engine ends, however it ends: nothing more is taken, and nobody waits for ever.
-struct End(Arc<Shared>);
+/// What the reading thread tells the engine.
+struct Ear<F> {
+    inbox: Arc<Inbox>,
+    failure: Arc<OnceLock<String>>,
+    folded: F,
+}
 
-impl Drop for End {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let why = "the engine failed; restart the server: it recovers what is durable";
-            // Only the first failure counts.
-            let _ = self.0.failure.set(why.to_owned());
-        }
-        self.0.inbox.close();
-        self.0.inbox.clear();
+impl<F: Fn(Duration) + Send> Listener for Ear<F> {
+    fn answered(&self, lookups: Vec<Lookup>) {
+        self.inbox.answer(lookups);
+    }
+
+    fn folded(&self, lag: Duration) {
+        (self.folded)(lag);
+    }
+
+    fn ended(&self) {
+        note_panic(&self.failure);
+        // Without look-ups nothing can be decided.
+        self.inbox.close();
     }
 }
 
-fn position_of(pipeline: &Pipeline) -> Position {
-    let sequence = pipeline.durable_before();
-    let last = sequence.checked_sub(1).and_then(|last| pipeline.projections().transactions.at(last));
-    let recorded_at = last.map_or(0, |row| row.recorded_at.micros());
-    Position { sequence, digest: pipeline.durable_digest(), recorded_at }
+/// Dropped when the engine ends, however it ends: nothing more is taken, and nobody waits for ever.
+struct End(Arc<Shared>, Arc<reading::Inbox>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        note_panic(&self.0.failure);
+        self.0.inbox.close();
+        self.0.inbox.clear();
+        self.1.close();
+    }
+}
+
+fn note_panic(failure: &OnceLock<String>) {
+    if std::thread::panicking() {
+        let why = "the engine failed; restart the server: it recovers what is durable";
+        // Only the first failure counts.
+        let _ = failure.set(why.to_owned());
+    }
 }

@@ -22,15 +22,17 @@ mod error;
 mod file_journal;
 mod log_lines;
 mod log_shared;
+mod read_end;
 mod text_log;
 mod writer;
 
 pub use directory::{DirectoryLock, Segment, place_segment, segment_name, segments, sync_directory};
-pub use driver::{Driver, DriverOpened, JournalStats};
+pub use driver::{Closed, Driver, DriverOpened, JournalStats};
 pub use error::FilesError;
 pub use file_journal::{Cut, FileJournal, Opened, new_id};
 pub use log_lines::{LogLine, LogLines};
 pub use log_shared::{Durable, LogShared};
+pub use read_end::{OwnReads, ReadBegin, ReadEnd};
 pub use text_log::text_log_path;
 
 /// The form in which a data directory holds its log.

@@ -4,7 +4,8 @@
 //!   the process's own signals.
 //! - [`files`] is the durable log of a directory, and a driver that runs a pipeline on it.
 //!
-//! One thread, the engine, owns the pipeline; handlers leave commands in its inbox and it takes all of them at once.
+//! One thread, the engine, owns the pipeline; handlers leave commands in its inbox and it takes all of them at once. Another
+//! one owns the read models: it takes what is durable, and answers every read.
 //!
 //! Invariants, as absences: no answer before its record is on the disk; no second way to the money than the pipeline; no
 //! queue, body, header, wait or stream without a limit that has a name; no response without the security headers.
@@ -16,6 +17,7 @@ pub mod files;
 mod http;
 mod options;
 mod page;
+mod reading;
 mod serve;
 mod tokens;
 

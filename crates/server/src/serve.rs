@@ -96,15 +96,16 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     })?;
     let address = listener.local_addr().map_err(|source| ServeError::Socket { listen, source })?;
     let metrics = Arc::new(Metrics::new());
-    let journal = metrics.journal.clone();
+    let (journal, read_models) = (metrics.journal.clone(), metrics.journal.clone());
     let config = pipeline_config(&limits);
     let connections_max = limits.connections_max as usize;
     let inbox = InboxLimits {
         commands_max: limits.commands_max as usize + connections_max,
-        reads_max: connections_max,
+        asks_max: connections_max,
     };
     let running = tokio::task::spawn_blocking(move || {
-        Running::start(&data, &config, log_format, inbox, move |stats| journal.synced(stats))
+        let (synced, folded) = (move |stats: &_| journal.synced(stats), move |lag| read_models.folded(lag));
+        Running::start(&data, &config, log_format, inbox, synced, folded)
     });
     let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let running = running.map_err(ServeError::Files)?;

@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger::{Command, CommandKind, Ledger, Reason, TransactionResult};
-use pipeline::{Answer, Pipeline, Replayed, Reply, Request};
+use pipeline::{Answer, Replayed, Reply, Request};
 use serde::Serialize;
-use server::files::{Driver, DriverOpened, FilesError};
+use server::files::{Closed, Driver, DriverOpened, FilesError};
 use sim::csv::{Commands, Feed, FeedError, FeedFile, FeedOptions, Mapping};
 
 use crate::interrupt::Interrupt;
@@ -116,11 +116,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut run = Run::new(args, &feed, driver);
     run.report_durable()?;
     let ended = run.feed(&interrupt);
-    let (pipeline, mut this_run, problems) = run.close(ended)?;
+    let (closed, mut this_run, problems) = run.close(ended)?;
+    let (ledger, projections) = (closed.pipeline.ledger(), closed.reads.projections());
     this_run.seconds = started.elapsed().as_secs_f64();
     let transfers = this_run.transfers_completed + this_run.transfers_failed;
     this_run.transfers_per_second = rate(transfers, this_run.seconds);
-    let summary = Summary::new(pipeline.ledger(), pipeline.projections());
+    let summary = Summary::new(ledger, projections);
     let was_cut_short = this_run.rows < feed.rows_count();
     let report = Report { summary, this_run };
     if args.json {
@@ -135,7 +136,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             feed.rows_count()
         );
     }
-    let broken = violations(pipeline.ledger(), pipeline.projections());
+    let broken = violations(ledger, projections);
     problems.iter().chain(&broken).for_each(|problem| eprintln!("{problem}"));
     let is_fine = problems.is_empty() && broken.is_empty() && !was_cut_short;
     Ok(if is_fine { Verdict::Fine } else { Verdict::Finding })
@@ -341,7 +342,7 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the log with a seal, whatever ended the feed but a failed append.
-    fn close(self, ended: Result<(), Stopped>) -> Result<(Pipeline, ThisRun, Vec<String>), Failure> {
+    fn close(self, ended: Result<(), Stopped>) -> Result<(Closed, ThisRun, Vec<String>), Failure> {
         self.progress.finish_and_clear();
         match ended {
             Ok(()) => {}
@@ -352,8 +353,8 @@ impl<'a> Run<'a> {
             Err(Stopped::Files(error)) => return Err(append_failed(&error)),
         }
         let Run { driver, tally, problems, .. } = self;
-        let (pipeline, _) = driver.close().map_err(|error| append_failed(&error))?;
-        Ok((pipeline, tally, problems))
+        let closed = driver.close().map_err(|error| append_failed(&error))?;
+        Ok((closed, tally, problems))
     }
 }
 

@@ -19,16 +19,7 @@ impl Pipeline {
     /// A copy of what is durable, for a [`Snapshot`](crate::Snapshot). Costs O(accounts). `None` if durable records stand
     /// behind the last seal, as in [`Pipeline::durable_border`].
     pub fn durable_view(&self) -> Option<DurableView> {
-        if self.durable_border.is_none() && self.durable_before > 0 {
-            return None;
-        }
-        Some(DurableView {
-            identity: self.identity,
-            border: self.durable_border,
-            digest: self.durable_digest,
-            balances: self.read_models.balances.clone(),
-            counts: self.read_models.counts.clone(),
-        })
+        DurableView::of(self.identity, self.durable_border.as_ref(), self.durable_digest, &self.read_models)
     }
 }
 

@@ -4,21 +4,22 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Waiting;
-use crate::files::Driver;
+use pipeline::Lookup;
+
+use super::{EngineDriver, Waiting};
 
 /// What a client is told to wait when the inbox itself is full, in microseconds.
 const RETRY_AFTER_MICROS: u64 = 50_000;
 
-/// Something to be looked up on the engine's thread.
-pub(super) type Read = Box<dyn FnOnce(&mut Driver) + Send>;
+/// Something to be done, or looked at, on the engine's thread.
+pub(super) type Ask = Box<dyn FnOnce(&mut EngineDriver) + Send>;
 
 /// How much the inbox takes. The pipeline behind it has limits of its own, and it answers known ids even when its queue
 /// is full, so the inbox has room for more commands than the queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InboxLimits {
     pub(crate) commands_max: usize,
-    pub(crate) reads_max: usize,
+    pub(crate) asks_max: usize,
 }
 
 /// Why something was not taken.
@@ -39,7 +40,8 @@ pub(super) struct Inbox {
 
 struct State {
     commands: Vec<Waiting>,
-    reads: VecDeque<Read>,
+    lookups: Vec<Lookup>,
+    asks: VecDeque<Ask>,
     /// Something happened elsewhere that the engine must look at.
     rung: bool,
     closed: bool,
@@ -49,8 +51,8 @@ struct State {
 
 impl Inbox {
     pub(super) fn new(limits: InboxLimits) -> Inbox {
-        let (commands, reads) = (Vec::new(), VecDeque::new());
-        let state = State { commands, reads, rung: false, closed: false, asleep: false };
+        let (commands, lookups, asks) = (Vec::new(), Vec::new(), VecDeque::new());
+        let state = State { commands, lookups, asks, rung: false, closed: false, asleep: false };
         Inbox { state: Mutex::new(state), arrived: Condvar::new(), limits }
     }
 
@@ -64,14 +66,21 @@ impl Inbox {
         Ok(())
     }
 
-    pub(super) fn push_read(&self, read: Read) -> Result<(), Refused> {
+    pub(super) fn push_ask(&self, ask: Ask) -> Result<(), Refused> {
         let mut state = self.lock();
-        if let Some(refused) = refusal(&state, state.reads.len(), self.limits.reads_max) {
+        if let Some(refused) = refusal(&state, state.asks.len(), self.limits.asks_max) {
             return Err(refused);
         }
-        state.reads.push_back(read);
+        state.asks.push_back(ask);
         self.wake(state);
         Ok(())
+    }
+
+    /// Look-ups that are answered. As many come as were asked for, which the pipeline bounds.
+    pub(super) fn answer(&self, mut lookups: Vec<Lookup>) {
+        let mut state = self.lock();
+        state.lookups.append(&mut lookups);
+        self.wake(state);
     }
 
     /// Wakes the engine without a message.
@@ -91,7 +100,7 @@ impl Inbox {
     /// Drops what is in it; whoever waits for it learns that.
     pub(super) fn clear(&self) {
         let mut state = self.lock();
-        let dropped = (std::mem::take(&mut state.commands), std::mem::take(&mut state.reads));
+        let dropped = (std::mem::take(&mut state.commands), std::mem::take(&mut state.asks));
         drop(state);
         drop(dropped);
     }
@@ -100,13 +109,18 @@ impl Inbox {
     pub(super) fn take(
         &self,
         commands: &mut Vec<Waiting>,
-        reads: &mut VecDeque<Read>,
+        lookups: &mut Vec<Lookup>,
+        asks: &mut VecDeque<Ask>,
         longest: Option<Duration>,
     ) -> bool {
         let mut state = self.lock();
         state.asleep = true;
         let nothing = |state: &mut State| {
-            state.commands.is_empty() && state.reads.is_empty() && !state.rung && !state.closed
+            state.commands.is_empty()
+                && state.lookups.is_empty()
+                && state.asks.is_empty()
+                && !state.rung
+                && !state.closed
         };
         state = match longest {
             Some(longest) => {
@@ -118,7 +132,8 @@ impl Inbox {
         state.asleep = false;
         state.rung = false;
         std::mem::swap(&mut state.commands, commands);
-        reads.append(&mut state.reads);
+        lookups.append(&mut state.lookups);
+        asks.append(&mut state.asks);
         !state.closed
     }
 

@@ -1,12 +1,15 @@
 //! Runs a pipeline on a file journal.
 
-use journal::Encoder;
-use pipeline::{Config, DurableView, Input, Lookup, Output, Pipeline, Reply, Request};
+use journal::{Encoder, Tail};
+use ledger::TransactionId;
+use pipeline::{Config, DurableBatch, Elsewhere, Input, Lookup, Output, Pipeline, Reply, Request};
+use projection::Projections;
 use std::path::Path;
 use std::sync::mpsc::TryRecvError;
 
 use crate::clock::now;
 
+use super::read_end::{OwnReads, ReadBegin, ReadEnd};
 use super::writer::{Done, Wake, Writer};
 use super::{Cut, Durable, FileJournal, FilesError, LogFormat, LogShared, Opened};
 
@@ -17,15 +20,16 @@ const SYNC_MICROS_MAX: usize = 65_536;
 
 /// A pipeline with a durable log. The pipeline works on the thread that calls, and a thread of its own writes and syncs
 /// while the next appends are executed. What waits for the disk is written and synced at once, so a slow disk gets
-/// larger writes.
+/// larger writes. What is durable goes to the reading end, [`OwnReads`] unless told otherwise.
 ///
 /// It waits for nothing but in [`Driver::wait`] and [`Driver::close`], and it drops no reply.
-pub struct Driver {
-    pipeline: Pipeline,
-    log: LogShared,
+pub struct Driver<R = OwnReads> {
+    pipeline: Pipeline<Elsewhere>,
+    reads: R,
     writer: Writer,
     /// What the pipeline wants, while it is being done.
     outputs: Vec<Output>,
+    asked: Vec<TransactionId>,
     lookups: Vec<Lookup>,
     replies: Vec<Reply>,
     appends_pending: u32,
@@ -50,11 +54,21 @@ pub struct JournalStats {
 }
 
 /// A driver, and what opening its directory found.
-pub struct DriverOpened {
+pub struct DriverOpened<R = OwnReads> {
     /// Ready for commands.
-    pub driver: Driver,
+    pub driver: Driver<R>,
     /// The torn tail that was cut off the log, for the caller to report.
     pub cut: Option<Cut>,
+}
+
+/// What is left of a driver that was closed.
+pub struct Closed<R = OwnReads> {
+    /// Settled.
+    pub pipeline: Pipeline<Elsewhere>,
+    /// The reading end; all of the log is in it.
+    pub reads: R,
+    /// The last replies.
+    pub replies: Vec<Reply>,
 }
 
 impl Driver {
@@ -89,9 +103,7 @@ impl Driver {
         Driver::open_with(directory, config, LogFormat::Binary, Box::new(|| {}))
     }
 
-    /// Opens a data directory whose log has this form. `wake` is called by the writing thread whenever
-    /// [`Driver::poll`] has something new to take in: after each sync, after a failure, and when that thread ends. It
-    /// must not block.
+    /// Opens a data directory whose log has this form, as [`Driver::open_into`] does.
     ///
     /// # Errors
     /// As [`Driver::open`].
@@ -101,8 +113,39 @@ impl Driver {
         format: LogFormat,
         wake: Box<dyn Fn() + Send>,
     ) -> Result<DriverOpened, FilesError> {
+        Driver::open_into(directory, config, format, wake, OwnReads::new)
+    }
+
+    /// The read models: what is durable, and nothing more.
+    #[must_use]
+    pub fn projections(&self) -> &Projections {
+        self.reads.projections()
+    }
+
+    /// The durable log, for whoever reads it from another thread while this driver goes on.
+    #[must_use]
+    pub fn log(&self) -> &LogShared {
+        self.reads.log()
+    }
+}
+
+impl<R: ReadEnd> Driver<R> {
+    /// Opens a data directory whose log has this form, with the reading end that `reads` makes of what was read. `wake` is
+    /// called by the writing thread whenever [`Driver::poll`] has something new to take in: after each sync, after a
+    /// failure, and when that thread ends. It must not block.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    pub fn open_into(
+        directory: &Path,
+        config: &Config,
+        format: LogFormat,
+        wake: Box<dyn Fn() + Send>,
+        reads: impl FnOnce(ReadBegin) -> R,
+    ) -> Result<DriverOpened<R>, FilesError> {
         config.validate().map_err(FilesError::Config)?;
-        Driver::start(FileJournal::open_with(directory, format, config.hash_seed)?, format, config, wake)
+        let opened = FileJournal::open_with(directory, format, config.hash_seed)?;
+        Driver::start(opened, format, config, wake, reads)
     }
 
     pub(super) fn start(
@@ -110,21 +153,26 @@ impl Driver {
         format: LogFormat,
         config: &Config,
         wake: Wake,
-    ) -> Result<DriverOpened, FilesError> {
+        reads: impl FnOnce(ReadBegin) -> R,
+    ) -> Result<DriverOpened<R>, FilesError> {
         seal_tail(&mut opened)?;
         let tail = opened.recovered.tail.as_ref();
         let closed = tail.is_none_or(|tail| tail.durable_before() == tail.next_sequence());
-        let log_id = opened.identity.log_id;
-        let pipeline = Pipeline::recover(config, opened.recovered, opened.identity, opened.generation)
+        let border = tail.and_then(Tail::border);
+        let (log_id, digest) = (opened.identity.log_id, opened.recovered.ledger.digest());
+        let (recovered, projections) = opened.recovered.with_read_models(Elsewhere::default());
+        let pipeline = Pipeline::recover(config, recovered, opened.identity, opened.generation)
             .map_err(FilesError::Config)?;
         let stats = JournalStats { bytes: opened.journal.bytes(), ..JournalStats::default() };
         let durable = Durable { next_sequence: pipeline.durable_before(), bytes: stats.bytes };
-        let names = pipeline.projections().balances.names().clone();
+        let names = projections.balances.names().clone();
+        let log = LogShared::new(format, log_id, opened.parts, durable, names, opened.index);
         let driver = Driver {
+            reads: reads(ReadBegin { projections, log, identity: pipeline.identity(), border, digest }),
             pipeline,
-            log: LogShared::new(format, log_id, opened.parts, durable, names, opened.index),
             writer: Writer::start(opened.journal, wake),
             outputs: Vec::new(),
+            asked: Vec::new(),
             lookups: Vec::new(),
             replies: Vec::new(),
             appends_pending: 0,
@@ -143,7 +191,7 @@ impl Driver {
     /// Puts up to `max` dead letters, the oldest first, back into the command queue. Returns how many.
     pub fn redrive(&mut self, max: u32) -> u32 {
         // The running total, because a letter that goes back may be executed, or be dead again, before this returns.
-        let redriven = |pipeline: &Pipeline| pipeline.commands().stats(now()).redriven;
+        let redriven = |pipeline: &Pipeline<Elsewhere>| pipeline.commands().stats(now()).redriven;
         let before = redriven(&self.pipeline);
         self.input(Input::Redrive { max });
         u32::try_from(redriven(&self.pipeline) - before).unwrap_or(u32::MAX)
@@ -179,6 +227,12 @@ impl Driver {
         self.failed
     }
 
+    /// Syncs that returned so far.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.stats.syncs
+    }
+
     /// What the journal did so far, with the durations since the last call.
     pub fn journal_stats(&mut self) -> JournalStats {
         let sync_micros = std::mem::take(&mut self.stats.sync_micros);
@@ -205,35 +259,29 @@ impl Driver {
         self.replies.drain(..)
     }
 
-    /// The machine itself: its read models hold what is durable.
+    /// The machine itself, which is ahead of what is durable.
     #[must_use]
-    pub fn pipeline(&self) -> &Pipeline {
+    pub fn pipeline(&self) -> &Pipeline<Elsewhere> {
         &self.pipeline
     }
 
-    /// The durable log, for whoever reads it from another thread while this driver goes on.
+    /// The reading end.
     #[must_use]
-    pub fn log(&self) -> &LogShared {
-        &self.log
+    pub fn reads(&self) -> &R {
+        &self.reads
     }
 
-    /// A copy of what is durable, to be made a [`pipeline::Snapshot`] of on another thread. Costs O(accounts).
-    ///
-    /// # Panics
-    /// Never: the log of a driver ends in a seal.
-    #[must_use]
-    pub fn durable_view(&self) -> DurableView {
-        self.pipeline
-            .durable_view()
-            .expect("the log ended in a seal when it was opened, as every append does")
+    /// Takes in answers to look-ups that the reading end gives later.
+    pub fn answer(&mut self, lookups: Vec<Lookup>) {
+        self.input(Input::Lookups(lookups));
     }
 
     /// Waits until everything accepted is durable and answered, and ends the log with a seal that says so. A log to
-    /// which nothing was added stays as it is. Returns the settled pipeline and the last replies.
+    /// which nothing was added stays as it is.
     ///
     /// # Errors
     /// As [`Driver::poll`]; and a driver whose append failed before has nothing to end.
-    pub fn close(mut self) -> Result<(Pipeline, Vec<Reply>), FilesError> {
+    pub fn close(mut self) -> Result<Closed<R>, FilesError> {
         if self.failed {
             return Err(FilesError::Poisoned { path: self.writer.path().to_owned() });
         }
@@ -248,7 +296,7 @@ impl Driver {
             }
         }
         self.writer.stop();
-        Ok((self.pipeline, self.replies))
+        Ok(Closed { pipeline: self.pipeline, reads: self.reads, replies: self.replies })
     }
 
     fn appended(&mut self, done: Done) -> Result<(), FilesError> {
@@ -261,10 +309,10 @@ impl Driver {
                 if self.stats.sync_micros.len() < SYNC_MICROS_MAX {
                     self.stats.sync_micros.push(done.micros);
                 }
-                self.input(Input::Appended { before });
-                if let Some(border) = self.pipeline.durable_border() {
-                    self.log.publish(border, done.store_bytes, self.pipeline.projections().balances.names());
-                }
+                self.pipeline.handle_input(now(), Input::Appended { before }, &mut self.outputs);
+                let batches: Vec<DurableBatch> = self.pipeline.elsewhere().take().collect();
+                self.reads.take(batches, done.store_bytes);
+                self.take_outputs();
                 Ok(())
             }
             // The appends behind a failed one fail too, which says nothing new.
@@ -312,14 +360,12 @@ impl Driver {
                         self.closed = false;
                         self.writer.append(append);
                     }
-                    Output::FindTransaction(transaction_id) => {
-                        let found = self.pipeline.projections().transactions.found(&transaction_id);
-                        self.lookups.push(match found {
-                            Some(found) => Lookup::TransactionFound { transaction_id, found },
-                            None => Lookup::TransactionAbsent { transaction_id },
-                        });
-                    }
+                    Output::FindTransaction(transaction_id) => self.asked.push(transaction_id),
                 }
+            }
+            if !self.asked.is_empty() {
+                self.reads.look_up(&self.asked, &mut self.lookups);
+                self.asked.clear();
             }
             if self.lookups.is_empty() {
                 return;

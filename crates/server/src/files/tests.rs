@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use journal::{Header, Seal};
 use ledger::{Command, TransactionId, TransactionResult};
-use pipeline::{Answer, Input, Output, Pipeline, Replayed, Request};
+use pipeline::{Answer, Elsewhere, Input, Output, Pipeline, Replayed, Request};
 use time::Timestamp;
 
 use super::*;
@@ -38,10 +38,14 @@ fn submit(driver: &mut Driver, commands: &[Command]) {
 }
 
 /// Runs the commands and returns the answers in the order of the commands.
-fn run(directory: &Path, append_records_max: u32, commands: &[Command]) -> (Vec<Answer>, Pipeline) {
+fn run(
+    directory: &Path,
+    append_records_max: u32,
+    commands: &[Command],
+) -> (Vec<Answer>, Pipeline<Elsewhere>) {
     let mut driver = Driver::open(directory, &Driver::config(append_records_max, 7)).unwrap().driver;
     submit(&mut driver, commands);
-    let (pipeline, mut replies) = driver.close().unwrap();
+    let Closed { pipeline, mut replies, .. } = driver.close().unwrap();
     replies.sort_by_key(|reply| reply.request_id);
     (replies.into_iter().map(|reply| reply.answer).collect(), pipeline)
 }
@@ -182,7 +186,8 @@ fn after_a_failed_append_everyone_is_answered_and_reads_go_on() {
     let mut opened = FileJournal::open(directory.path(), 0).unwrap();
     opened.journal.replace_file(File::open(log_path(directory.path())).unwrap());
     let config = Driver::config(4, 7);
-    let mut driver = Driver::start(opened, LogFormat::Binary, &config, Box::new(|| {})).unwrap().driver;
+    let mut driver =
+        Driver::start(opened, LogFormat::Binary, &config, Box::new(|| {}), OwnReads::new).unwrap().driver;
     let durable = driver.pipeline().durable_digest();
     submit(&mut driver, &commands(55)[25..]);
     submit(&mut driver, &commands(60)[60..]);
@@ -198,7 +203,7 @@ fn after_a_failed_append_everyone_is_answered_and_reads_go_on() {
     assert_eq!(replies.len(), 46, "every command, those still in the queue too, has an answer");
     assert!(replies.iter().all(|answer| *answer == Answer::Unavailable), "{replies:?}");
     assert_eq!(driver.pipeline().durable_digest(), durable);
-    assert_eq!(driver.pipeline().projections().checkpoint(), 25);
+    assert_eq!(driver.projections().checkpoint(), 25);
     assert!(matches!(driver.close(), Err(FilesError::Poisoned { .. })));
 }
 

@@ -7,10 +7,11 @@ use projection::Counts;
 
 use super::App;
 use super::problem::Problem;
-use crate::engine::Position;
+use super::reads::too_busy;
 use crate::files::JournalStats;
+use crate::reading::Position;
 
-/// What the engine says of itself, all of one moment.
+/// What the engine says of itself, and right after it the read models.
 pub(super) struct EngineView {
     pub(super) durable: Position,
     /// Every record with a smaller sequence is in the read models.
@@ -29,29 +30,34 @@ pub(super) struct EngineView {
 }
 
 impl App {
-    /// Looks at the engine, on its thread.
+    /// Looks at the engine and then at the read models, each on its thread.
     pub(super) async fn look(&self) -> Result<EngineView, Problem> {
         let failure = self.engine.failure().map(str::to_owned);
         let durable = self.engine.durable();
         let identity = self.engine.identity();
         let commands_max = self.limits.commands_max;
         let journal_metrics = self.metrics.journal.clone();
-        self.read(move |driver| {
+        let asked = self.engine.ask(move |driver| {
             let journal = driver.journal_stats();
             journal_metrics.synced(&journal);
             let pipeline = driver.pipeline();
-            let projections = pipeline.projections();
+            let commands = pipeline.commands().stats(crate::clock::now());
+            (pipeline.generation(), commands, pipeline.stats(), journal)
+        });
+        let (generation, commands, pipeline, journal) = asked.await.ok_or_else(too_busy)?;
+        self.read(move |models| {
+            let projections = &models.projections;
             EngineView {
                 durable: *durable.borrow(),
                 checkpoint: projections.checkpoint(),
-                generation: pipeline.generation(),
+                generation,
                 identity,
                 accounts: projections.balances.len(),
                 counts: projections.counts.clone(),
                 balances_total: projections.totals.balances_total(),
-                commands: pipeline.commands().stats(crate::clock::now()),
+                commands,
                 commands_max,
-                pipeline: pipeline.stats(),
+                pipeline,
                 journal,
                 failure,
             }

@@ -21,8 +21,8 @@ use super::App;
 use super::fields::{Query, refused_parameter};
 use super::problem::Problem;
 use super::reads::{LOG_ID_HEADER, header_value, hex};
-use crate::engine::Position;
 use crate::files::{FilesError, LogLine, LogLines};
+use crate::reading::Position;
 
 /// Chunks on their way to a reader, besides the one that its socket takes.
 const CHUNKS_MAX: usize = 2;

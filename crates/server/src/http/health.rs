@@ -12,7 +12,7 @@ use super::App;
 use super::engine_view::EngineView;
 use super::fields::Fields;
 use super::problem::Problem;
-use super::reads::{hex, json_response, totals};
+use super::reads::{hex, json_response, too_busy, totals};
 use crate::files::LogFormat;
 
 /// `GET /health/live`: the process answers.
@@ -100,7 +100,7 @@ pub(super) async fn redrive(State(app): State<App>, request: Request<Body>) -> R
     let max = max.ok_or_else(|| {
         Problem::new("invalid_field", format!("`max` must be an integer from 1 to {}", u32::MAX)).field("max")
     })?;
-    let redriven = app.read(move |driver| driver.redrive(max)).await?;
+    let redriven = app.engine.ask(move |driver| driver.redrive(max)).await.ok_or_else(too_busy)?;
     Ok(json_response(&json!({ "redriven": redriven })))
 }
 

@@ -15,6 +15,9 @@ use crate::files::JournalStats;
 /// Upper bounds of latencies, in seconds: from a fast read to a very slow disk.
 const SECONDS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// Upper bounds of the read models' lag, in seconds.
+const LAG_SECONDS: [f64; 10] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.01, 0.1, 1.0];
 /// The route of everything that no route of the API matches: files of the page, and mistakes.
 const OTHER_ROUTE: &str = "page";
 
@@ -53,6 +56,7 @@ pub(crate) struct Metrics {
 #[derive(Clone)]
 pub(crate) struct JournalMetrics {
     sync_seconds: Histogram,
+    fold_seconds: Histogram,
     syncs: IntGauge,
     appends: IntGauge,
     bytes: IntGauge,
@@ -114,9 +118,15 @@ impl Metrics {
                 .counter("walletlab_event_streams_dropped_total", "Event streams dropped for a slow reader."),
             stream_bytes: m.counter("walletlab_event_stream_bytes_total", "Bytes handed to event streams."),
             journal: JournalMetrics {
+                fold_seconds: m.histogram(
+                    "walletlab_read_model_lag_seconds",
+                    "How long durable records waited until they were in the read models.",
+                    &LAG_SECONDS,
+                ),
                 sync_seconds: m.histogram(
                     "walletlab_journal_sync_duration_seconds",
                     "One write to the journal with its sync.",
+                    &SECONDS,
                 ),
                 syncs: m.gauge("walletlab_journal_syncs", "Syncs of the journal since the start."),
                 appends: m.gauge("walletlab_journal_appends", "Batches made durable since the start."),
@@ -169,6 +179,11 @@ impl JournalMetrics {
         self.syncs.set(number(stats.syncs));
         self.appends.set(number(stats.appends));
         self.bytes.set(number(stats.bytes));
+    }
+
+    /// Durable records were folded into the read models after so long.
+    pub(crate) fn folded(&self, lag: Duration) {
+        self.fold_seconds.observe(lag.as_secs_f64());
     }
 }
 
@@ -263,8 +278,8 @@ impl Make {
         self.register(IntGaugeVec::new(Opts::new(name, help), labels).expect(DISTINCT))
     }
 
-    fn histogram(&self, name: &str, help: &str) -> Histogram {
-        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    fn histogram(&self, name: &str, help: &str, seconds: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(seconds.to_vec());
         self.register(Histogram::with_opts(options).expect(DISTINCT))
     }
 

@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::App;
 use super::fields::{Query, refused_parameter};
 use super::problem::Problem;
-use crate::files::Driver;
+use crate::files::ReadBegin;
 
 /// Rows of a page of accounts or entries, unless the client says otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -83,8 +83,8 @@ pub(super) async fn accounts(State(app): State<App>, RawQuery(query): RawQuery) 
     let after = query.take::<u32>("after", "the `next_cursor` of an answer")?;
     let system = query.take::<bool>("system", "`true` or `false`")?.unwrap_or(false);
     query.finish("the parameters are `limit`, `after` and `system`")?;
-    let read = app.read(move |driver| {
-        let projections = driver.pipeline().projections();
+    let read = app.read(move |models| {
+        let projections = &models.projections;
         let balances = &projections.balances;
         let first = after.map_or(0, |after| after.saturating_add(1));
         let end = balances.len().min(first.saturating_add(ACCOUNTS_LOOKED_AT_MAX));
@@ -119,8 +119,8 @@ pub(super) async fn entries(
     let before = query.take::<u32>("before", "the `next_cursor` of an answer")?.map(EntryCursor);
     query.finish("the parameters are `limit` and `before`")?;
     let account = name.clone();
-    let read = app.read(move |driver| {
-        let projections = driver.pipeline().projections();
+    let read = app.read(move |models| {
+        let projections = &models.projections;
         let (index, _) = find(projections, &account)?;
         // One more than asked tells whether there is a further page.
         let entries = projections.entries_of(index, before, limit + 1);
@@ -185,7 +185,7 @@ pub(super) async fn state(State(app): State<App>, RawQuery(query): RawQuery) -> 
         Problem::new("too_many_streams", format!("{max} snapshots are on their way, which is the limit"))
             .retry_after_micros(1_000_000)
     })?;
-    let view = app.read(|driver| driver.durable_view()).await?;
+    let view = app.read(ReadBegin::durable_view).await?;
     let (sequence, digest) = (view.next_sequence(), view.digest());
     let bytes = tokio::task::spawn_blocking(move || Bytes::from(view.encode())).await;
     let bytes =
@@ -214,23 +214,19 @@ pub(super) async fn state(State(app): State<App>, RawQuery(query): RawQuery) -> 
 }
 
 impl App {
-    /// Reads on the engine's thread.
+    /// Reads on the reading thread.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&mut Driver) -> T + Send + 'static,
+        read: impl FnOnce(&ReadBegin) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let read = self.engine.read(read).await;
-        read.ok_or_else(|| {
-            Problem::new("not_ready", "the server is stopping or too busy to answer reads")
-                .retry_after_micros(1_000_000)
-        })
+        self.engine.reading().read(read).await.ok_or_else(too_busy)
     }
 
     async fn json(
         &self,
         read: impl FnOnce(&Projections) -> Result<Value, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
-        let value = self.read(move |driver| read(driver.pipeline().projections())).await??;
+        let value = self.read(move |models| read(&models.projections)).await??;
         Ok(json_response(&value))
     }
 
@@ -257,6 +253,12 @@ impl App {
             }
         }
     }
+}
+
+/// Neither the engine nor the reading thread takes anything more.
+pub(super) fn too_busy() -> Problem {
+    Problem::new("not_ready", "the server is stopping or too busy to answer reads")
+        .retry_after_micros(1_000_000)
 }
 
 /// An answer of 200 with a JSON body.

@@ -65,10 +65,15 @@ impl Rig {
         let metrics = Arc::new(Metrics::new());
         let journal = metrics.journal.clone();
         let config = Driver::config(64, 1);
-        let inbox = InboxLimits { commands_max: 64, reads_max: 64 };
-        let running = Running::start(directory.path(), &config, LogFormat::Binary, inbox, move |stats| {
-            journal.synced(stats);
-        });
+        let inbox = InboxLimits { commands_max: 64, asks_max: 64 };
+        let running = Running::start(
+            directory.path(),
+            &config,
+            LogFormat::Binary,
+            inbox,
+            move |stats| journal.synced(stats),
+            |_| {},
+        );
         let running = running.expect("a fresh directory");
         let (stopping, is_stopping) = watch::channel(false);
         let app = App::new(Parts {

@@ -71,7 +71,7 @@ fn run(args: &Args, batch: u32, count: u64) -> Result<Took, Failure> {
         Ok(())
     });
     done?;
-    assert_eq!(driver.pipeline().projections().counts.transfers_completed(), count);
+    assert_eq!(driver.projections().counts.transfers_completed(), count);
     driver.close()?;
     Ok(took)
 }

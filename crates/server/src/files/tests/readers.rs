@@ -74,7 +74,7 @@ fn a_reader_follows_what_is_durable_and_nothing_else() {
             settle(&mut driver);
             let durable = driver.log().durable();
             assert!(durable.bytes > before.bytes && durable.next_sequence > before.next_sequence);
-            assert_eq!(durable.next_sequence, driver.pipeline().projections().checkpoint());
+            assert_eq!(durable.next_sequence, driver.projections().checkpoint());
             seen.extend(read_all(&mut reader));
             assert_eq!(reader.next_sequence(), durable.next_sequence);
             assert_eq!(text_of(&seen), both_forms(directory.path(), format).0);
@@ -107,13 +107,13 @@ fn from_any_record_on_a_follower_can_go_on() {
         for batch in commands.chunks(22) {
             let mut driver = open(directory.path(), format);
             for part in batch.chunks(5) {
-                snapshots.push(driver.durable_view().encode());
+                snapshots.push(driver.reads().durable_view().encode());
                 submit(&mut driver, part);
                 settle(&mut driver);
             }
             ids.push(driver.log().log_id());
-            let (pipeline, _) = driver.close().unwrap();
-            snapshots.push(pipeline.durable_view().unwrap().encode());
+            let closed = driver.close().unwrap();
+            snapshots.push(closed.reads.durable_view().encode());
         }
         let driver = open(directory.path(), format);
         let whole = read_all(&mut driver.log().read_from(0).unwrap());
@@ -231,7 +231,7 @@ fn a_log_without_a_last_seal_gets_one_when_it_is_opened() {
     let (first, _, _) = two_segments();
     fs::write(log_path(directory.path()), &first[..first.len() - journal::SEAL_BYTES]).unwrap();
     let mut driver = open(directory.path(), LogFormat::Binary);
-    let snapshot = Snapshot::decode(&driver.durable_view().encode()).unwrap();
+    let snapshot = Snapshot::decode(&driver.reads().durable_view().encode()).unwrap();
     assert_eq!((snapshot.next_sequence(), snapshot.border.unwrap().durable_before), (10, 10));
     let lines = read_all(&mut driver.log().read_from(0).unwrap());
     assert!(matches!(lines[..], [.., LogLine::Record { sequence: 9, .. }, LogLine::Seal(_)]));

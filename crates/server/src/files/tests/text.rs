@@ -37,7 +37,7 @@ fn a_log_is_the_same_log_in_both_forms() {
     // Opened in either form it is the same state, and opening changes no byte.
     let [mut one, mut other] = [(&binary, LogFormat::Binary), (&text, LogFormat::JsonLines)]
         .map(|(directory, format)| open(directory.path(), format));
-    assert_eq!(one.durable_view().encode(), other.durable_view().encode());
+    assert_eq!(one.reads().durable_view().encode(), other.reads().durable_view().encode());
     assert_eq!(both_forms(text.path(), LogFormat::JsonLines), (lines, log));
 
     // The same commands come to the same state; only the times differ.
@@ -101,7 +101,7 @@ fn a_text_cut_anywhere_goes_on_behind_its_last_whole_record() {
             assert!(cut.to_string().contains("an append was interrupted"), "{cut}");
         }
         submit(&mut driver, &commands(5));
-        let (pipeline, replies) = driver.close().unwrap();
+        let Closed { pipeline, replies, .. } = driver.close().unwrap();
         assert_eq!((replies.len(), pipeline.next_sequence()), (10, 10), "cut at {cut}");
         let (kept, log) = both_forms(directory.path(), LogFormat::JsonLines);
         assert_eq!(to_text(&log), kept, "cut at {cut}");
@@ -149,7 +149,7 @@ fn whatever_was_answered_when_the_power_went_is_there() {
         let after = open(&copy, LogFormat::JsonLines);
         for answer in &answered {
             let Answer::Done { outcome, .. } = answer else { panic!("{answer:?}") };
-            let found = after.pipeline().projections().transactions.found(&outcome.transaction_id).unwrap();
+            let found = after.projections().transactions.found(&outcome.transaction_id).unwrap();
             assert_eq!((found.sequence, found.result), (outcome.sequence, outcome.result));
         }
         let lines = read_all(&mut after.log().read_from(0).unwrap());
