@@ -128,6 +128,34 @@ impl Decoder {
     }
 }
 
+/// One record without the log around it, from the byte at which its frame begins: for whoever has noted that byte and
+/// reads the record again. The checksum and the frame's own rules are checked; what came before is not known here, so
+/// neither the order of records nor a seal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lone<'a> {
+    /// The record, with its payload.
+    Record(RecordMeta, &'a [u8]),
+    /// The frame needs this many bytes in all.
+    More {
+        /// Bytes from the beginning of the frame.
+        bytes: usize,
+    },
+}
+
+impl<'a> Lone<'a> {
+    /// Reads the record at the beginning of `bytes`, which may go on behind it.
+    ///
+    /// # Errors
+    /// What stands there is no whole record.
+    pub fn read(bytes: &'a [u8]) -> Result<Lone<'a>, DamageKind> {
+        match frame_bytes(bytes)? {
+            Frame::Record(frame) => record_fields(frame).map(|(meta, payload)| Lone::Record(meta, payload)),
+            Frame::More { bytes } => Ok(Lone::More { bytes }),
+            Frame::Seal(_) | Frame::Header(_) => Err(DamageKind::Length { found: u32_at(bytes, 0) }),
+        }
+    }
+}
+
 pub(crate) enum Step<'a> {
     /// An item and how many bytes of the window it takes.
     Item(Item<'a>, usize),
@@ -322,6 +350,15 @@ fn checked_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, DamageKind> {
 }
 
 fn record<'a>(chain: &mut Chain, frame: &'a [u8]) -> Result<Step<'a>, DamageKind> {
+    let (meta, payload) = record_fields(frame)?;
+    chain.check_record(&meta)?;
+    let at_byte = chain.position;
+    chain.accept_record(&meta, frame.len());
+    Ok(Step::Item(Item::Record { meta, payload, at_byte }, frame.len()))
+}
+
+/// Takes a record's frame apart, whose length and checksum are right.
+fn record_fields(frame: &[u8]) -> Result<(RecordMeta, &[u8]), DamageKind> {
     let (kind, flags) = (u16_at(frame, 4), frame[7]);
     if flags & !FLAG_SOURCE != 0 {
         return Err(DamageKind::Flags { kind, found: flags });
@@ -347,10 +384,7 @@ fn record<'a>(chain: &mut Chain, frame: &'a [u8]) -> Result<Step<'a>, DamageKind
         recorded_at: timestamp_at(frame, 24)?,
         source,
     };
-    chain.check_record(&meta)?;
-    let at_byte = chain.position;
-    chain.accept_record(&meta, frame.len());
-    Ok(Step::Item(Item::Record { meta, payload, at_byte }, frame.len()))
+    Ok((meta, payload))
 }
 
 /// Every byte before the frame has been hashed.
