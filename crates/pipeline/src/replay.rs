@@ -129,13 +129,13 @@ impl Replay {
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<(), ReplayError> {
         let mut repeated = None;
-        let pushed = self.push_with(bytes, |record, at_byte| {
+        let pushed = self.push_with(bytes, |ledger, record, at_byte| {
             let transaction_id = record.events[0].transaction_id();
             if let Some(first_sequence) = models.sequence_of(&transaction_id) {
                 repeated = Some((record.sequence, transaction_id, first_sequence));
                 return ControlFlow::Break(());
             }
-            models.fold(record, at_byte);
+            models.fold(ledger, record, at_byte);
             each(record);
             ControlFlow::Continue(())
         });
@@ -153,13 +153,13 @@ impl Replay {
         bytes: &[u8],
         mut each: impl FnMut(&Record<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
-        self.push_with(bytes, |record, _| each(record))
+        self.push_with(bytes, |_, record, _| each(record))
     }
 
     fn push_with(
         &mut self,
         bytes: &[u8],
-        mut each: impl FnMut(&Record<'_>, u64) -> ControlFlow<()>,
+        mut each: impl FnMut(&Ledger, &Record<'_>, u64) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
         if self.stopped {
             return Ok(());
@@ -190,7 +190,7 @@ impl Replay {
                     apply(&mut self.ledger, &record, at_byte)?;
                     self.record_at_byte = at_byte;
                     self.applied += 1;
-                    if each(&record, at_byte).is_break() {
+                    if each(&self.ledger, &record, at_byte).is_break() {
                         self.stopped = true;
                         return Ok(());
                     }
