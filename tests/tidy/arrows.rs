@@ -33,7 +33,7 @@ const PURE_NEEDS: [&str; 11] = [
     "arrayvec",
     "blake3",
     "bytes",
-    "crc",
+    "crc32c",
     "hashbrown",
     "postcard",
     "serde",
