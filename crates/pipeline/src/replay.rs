@@ -129,9 +129,8 @@ impl Replay {
     ) -> Result<(), ReplayError> {
         let mut repeated = None;
         let pushed = self.push(bytes, |record| {
-            let transaction_id = record.events[0].transaction_id();
-            if let Some(first) = projections.transactions.found(&transaction_id) {
-                repeated = Some((record.sequence, transaction_id, first.sequence));
+            repeated = repeated_id(record, projections);
+            if repeated.is_some() {
                 return ControlFlow::Break(());
             }
             projections.fold(record);
@@ -224,6 +223,23 @@ impl Replay {
     }
 }
 
+/// The record, an id in it that an earlier record has, and that record. The id of an expiry is derived, and a client may
+/// have sent the same one before; it means nothing there.
+fn repeated_id(record: &Record<'_>, projections: &Projections) -> Option<(u64, TransactionId, u64)> {
+    if record.kind == CommandKind::ExpireTransfer {
+        return None;
+    }
+    let mut last = None;
+    record.events.iter().find_map(|event| {
+        let transaction_id = event.transaction_id();
+        if last.replace(transaction_id) == Some(transaction_id) {
+            return None;
+        }
+        let first = projections.transactions.found(&transaction_id)?;
+        Some((record.sequence, transaction_id, first.sequence))
+    })
+}
+
 /// Is this the header of a ledger's log that goes on where `applied` records end? The decoder sees to it that a later
 /// header continues the one before; the first one must begin.
 fn check_header(header: &Header, applied: u64) -> Result<(), ReplayError> {
@@ -272,7 +288,7 @@ fn apply(ledger: &mut Ledger, record: &Record<'_>, at_byte: u64) -> Result<(), R
         ledger.check(event).map_err(|inconsistent| refuse(index, inconsistent))?;
         ledger.apply(event);
     }
-    assert!(ledger.is_settled(), "a record of one whole transaction leaves no half of it open");
+    assert!(ledger.is_settled(), "a record of whole transactions leaves no half of one open");
     Ok(())
 }
 

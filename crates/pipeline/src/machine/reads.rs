@@ -66,7 +66,8 @@ impl Pipeline {
         self.durable_border.as_ref()
     }
 
-    /// A copy of what is durable, for a [`Snapshot`](crate::Snapshot). Costs O(accounts). `None` if durable records stand
+    /// A copy of what is durable, for a [`Snapshot`](crate::Snapshot). Costs O(accounts + open pending
+    /// transfers). `None` if durable records stand
     /// behind the last seal, as in [`Pipeline::durable_border`].
     pub fn durable_view(&self) -> Option<DurableView> {
         if self.durable_border.is_none() && self.durable_before > 0 {
@@ -77,6 +78,7 @@ impl Pipeline {
             border: self.durable_border,
             digest: self.durable_digest,
             balances: self.projections.balances.clone(),
+            holds: self.projections.pending.holds().clone(),
             counts: self.projections.counts.clone(),
         })
     }
@@ -100,6 +102,7 @@ impl Pipeline {
             appends_in_flight: count(self.in_flight.len()),
             records_in_flight: self.in_flight.iter().map(|batch| count(batch.records.len())).sum(),
             replies_waiting: count(self.waiting.len()),
+            pending_transfers: self.ledger.holds().len(),
             totals: self.totals,
         }
     }
