@@ -3,6 +3,7 @@
 //! - [`bind`] opens a data directory and a socket, [`Bound::run`] answers until it is told to stop, [`serve`] is both with
 //!   the process's own signals.
 //! - [`files`] is the durable log of a directory, and a driver that runs a pipeline on it.
+//! - [`runs`] keeps what is found by transaction id and by account on disk instead of in memory.
 //!
 //! One thread, the engine, owns the pipeline; handlers leave commands in its inbox and it takes all of them at once.
 //!
@@ -16,6 +17,7 @@ pub mod files;
 mod http;
 mod options;
 mod page;
+pub mod runs;
 mod serve;
 mod tokens;
 
