@@ -17,6 +17,8 @@
 
 mod block;
 mod config;
+mod entries;
+mod entry_file;
 mod error;
 mod fuse;
 mod head;
@@ -26,6 +28,7 @@ mod set;
 mod writer;
 
 pub use config::RunsConfig;
+pub use entries::{EntryAt, EntryRunInput, EntryRuns, NewEntry};
 pub use error::{Ignored, RunDamaged, RunsError};
 pub use head::RunRange;
 pub use ids::{IdRunInput, IdRuns};

@@ -9,7 +9,7 @@ use super::error::RunDamaged;
 use super::{u32_at, u64_at};
 
 /// Bytes of a header.
-pub(super) const HEAD_BYTES: u64 = 256;
+pub(super) const HEAD_BYTES: usize = 256;
 const VERSION: u16 = 1;
 /// Where the fields of one kind of run begin.
 const OWN_AT: usize = 76;
@@ -45,8 +45,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn encode(&self, magic: &[u8; 8]) -> [u8; HEAD_BYTES as usize] {
-        let mut bytes = [0; HEAD_BYTES as usize];
+    pub(super) fn encode(&self, magic: &[u8; 8]) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
         let RunRange { first_sequence, next_sequence, first_byte, end_byte } = self.range;
         bytes[..8].copy_from_slice(magic);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
@@ -67,7 +67,7 @@ impl Head {
     /// Reads and checks what does not depend on the kind of run.
     pub(super) fn read(path: &Path, file: &File, magic: &[u8; 8]) -> Result<Head, RunDamaged> {
         let bad = |what: &str| RunDamaged::new(path, 0, what);
-        let mut bytes = [0; HEAD_BYTES as usize];
+        let mut bytes = [0; HEAD_BYTES];
         file.read_exact_at(&mut bytes, 0).map_err(|error| bad(&format!("no header can be read: {error}")))?;
         if bytes[..8] != magic[..] {
             return Err(bad("the header's magic is not that of such a run"));

@@ -189,7 +189,7 @@ impl Run for IdRun {
         let head = Head::read(path, &file, MAGIC)?;
         let own = Own::decode(&head.own);
         let shape = head.shape;
-        let fences_at = HEAD_BYTES + shape.bytes(head.count);
+        let fences_at = HEAD_BYTES as u64 + shape.bytes(head.count);
         let parts_at = fences_at + shape.blocks(head.count) * 8;
         let too_many = || bad(0, format!("a filter of 2^{} parts is none", own.part_bits));
         let slots_at = parts_at + Filter::parts_bytes(own.part_bits).ok_or_else(too_many)?;
@@ -209,7 +209,7 @@ impl Run for IdRun {
             tag: head.tag(SECTION),
             file: Arc::new(file),
             path: path.into(),
-            at_byte: HEAD_BYTES,
+            at_byte: HEAD_BYTES as u64,
             cells: head.count,
             shape,
         };

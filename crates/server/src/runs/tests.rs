@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 mod damage;
+mod entries;
 mod ids;
 
 const LOG_ID: [u8; 16] = [7; 16];

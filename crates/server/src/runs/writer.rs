@@ -41,7 +41,7 @@ impl RunWriter {
             path,
             unfinished,
             buffer: Vec::with_capacity(BUFFER_BYTES),
-            at_byte: HEAD_BYTES,
+            at_byte: HEAD_BYTES as u64,
             unsynced_bytes: 0,
             sync_every_bytes: config.sync_every_bytes,
             is_finished: false,
@@ -60,7 +60,7 @@ impl RunWriter {
     }
 
     /// Writes the header, makes the file durable, then its name.
-    pub(super) fn finish(mut self, head: &[u8; HEAD_BYTES as usize]) -> Result<PathBuf, RunsError> {
+    pub(super) fn finish(mut self, head: &[u8; HEAD_BYTES]) -> Result<PathBuf, RunsError> {
         self.flush()?;
         let written = self.file.write_all_at(head, 0).and_then(|()| self.file.sync_all());
         written.map_err(|error| RunsError::io(&self.unfinished, "write and sync it", error))?;

@@ -119,7 +119,7 @@ fn like_a_map(steps: Vec<Step>, config: &RunsConfig) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn ids_are_found_like_in_a_map(steps in prop::collection::vec(some_step(), 1..25)) {
@@ -274,7 +274,7 @@ fn ids_are_found_while_runs_are_added_and_merged() {
             runs.add(input(number * 10, number * 10 + 10)).unwrap();
             added.store(number * 10 + 10, Ordering::Release);
         }
-        readers.map(|reader| reader.join().unwrap());
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
     runs.wait_for_merges();
     assert!(runs.stats().runs < 12 && runs.take_troubles().is_empty(), "{:?}", runs.stats());
@@ -282,7 +282,7 @@ fn ids_are_found_while_runs_are_added_and_merged() {
 
 #[test]
 fn merging_can_be_stopped_at_any_moment() {
-    for _ in 0..20 {
+    for _ in 0..8 {
         let directory = tempfile::tempdir().unwrap();
         let runs = open(directory.path(), 0, &tiny());
         runs.merge_below(u64::MAX);
