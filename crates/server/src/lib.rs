@@ -3,6 +3,7 @@
 //! - [`bind`] opens a data directory and a socket, [`Bound::run`] answers until it is told to stop, [`serve`] is both with
 //!   the process's own signals.
 //! - [`files`] is the durable log of a directory, and a driver that runs a pipeline on it.
+//! - [`runs`] keeps what is found by transaction id and by account on disk instead of in memory.
 //!
 //! One thread, the engine, owns the pipeline; handlers leave commands in its inbox and it takes all of them at once. Another
 //! one owns the read models: it takes what is durable, and answers every read.
@@ -18,6 +19,7 @@ mod http;
 mod options;
 mod page;
 mod reading;
+pub mod runs;
 mod serve;
 mod tokens;
 
