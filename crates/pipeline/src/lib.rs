@@ -42,7 +42,9 @@ pub use machine::{Pipeline, Stats, Totals};
 pub use metadata::{METADATA_DEPTH_MAX, MetadataError, parse_metadata};
 pub use read_models::{DurableBatch, Elsewhere, Fold, ReadModels};
 pub use replay::{NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError};
-pub use snapshot::{DurableView, SNAPSHOT_MAGIC, SNAPSHOT_VERSION, Snapshot, SnapshotAccount, SnapshotError};
+pub use snapshot::{
+    DurableView, SNAPSHOT_MAGIC, SNAPSHOT_VERSION, Snapshot, SnapshotAccount, SnapshotError, SnapshotWriter,
+};
 pub use types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ pub const KINDS_COUNT: usize = CommandKind::ALL.len();
 pub const RESULTS_COUNT: usize = 1 + Reason::ALL.len();
 
 impl Counts {
-    pub(crate) fn new() -> Counts {
+    /// No commands.
+    pub fn new() -> Counts {
         Counts { checkpoint: 0, counts: Default::default() }
     }
 
