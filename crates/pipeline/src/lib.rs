@@ -27,17 +27,19 @@ mod lines_recovery;
 mod machine;
 mod recent;
 mod replay;
+mod segments;
 mod snapshot;
 mod types;
 
 pub use command_bytes::{Malformed, decode_command, encode_command};
-pub use config::{Config, ConfigError};
+pub use config::{AppendedIs, Config, ConfigError};
 pub use content::{CONTENT_KIND, LogIdentity, RECORD_VERSION, decode_events, encode_events};
 pub use follower::{FollowError, Follower};
 pub use lines::LedgerContent;
 pub use lines_recovery::{CorruptLines, LinesRecovered, LinesRecovery, TornLines};
 pub use machine::{Pipeline, Stats, Totals};
 pub use replay::{NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError};
+pub use segments::{Place, SEGMENT_BYTES_MIN, segment_limit};
 pub use snapshot::{DurableView, SNAPSHOT_MAGIC, SNAPSHOT_VERSION, Snapshot, SnapshotAccount, SnapshotError};
 pub use types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
 

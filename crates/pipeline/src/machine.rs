@@ -13,8 +13,9 @@ use crate::command_bytes::{decode_command, encode_command};
 use crate::content::{self, LogIdentity};
 use crate::recent::RecentIds;
 use crate::replay::Recovered;
+use crate::segments::{Place, Room, Segments};
 use crate::types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
-use crate::{Config, ConfigError};
+use crate::{AppendedIs, Config, ConfigError};
 
 mod reads;
 
@@ -41,6 +42,7 @@ pub struct Pipeline {
     stage: VecDeque<Staged>,
     gateway_lookups: VecDeque<GatewayLookup>,
     encoder: Encoder,
+    segments: Segments,
     gathering: Batch,
     in_flight: VecDeque<Batch>,
     /// Replies and acks that wait for an append, in order of what they need.
@@ -48,6 +50,8 @@ pub struct Pipeline {
     repeats_waiting: u32,
     next_sequence: u64,
     durable_before: u64,
+    /// The durable mark of the seals while appends are only [`AppendedIs::Written`].
+    known_durable_before: u64,
     durable_digest: Digest,
     /// The seal behind the last durable record; `None` if there is no seal, or records stand behind it.
     durable_border: Option<SealBorder>,
@@ -87,6 +91,8 @@ pub struct Totals {
     pub conflicts: u64,
     /// `Busy` answered.
     pub busy: u64,
+    /// `StorageFull` answered.
+    pub storage_full: u64,
     /// Dead letters answered.
     pub dead_lettered: u64,
     /// Look-ups asked.
@@ -134,6 +140,7 @@ struct GatewayLookup {
 #[derive(Clone, Default)]
 struct Batch {
     bytes: Vec<u8>,
+    place: Place,
     sealed: Bytes,
     /// Of the ledger as of the batch's last record.
     digest: Digest,
@@ -168,6 +175,8 @@ impl Pipeline {
         let projections = Projections::new(config.hash_seed);
         let mut pipeline = Pipeline::build(config, identity, generation, ledger, projections, encoder)?;
         pipeline.gathering.bytes = bytes;
+        pipeline.gathering.place = Place::New;
+        pipeline.segments.begins_at(0);
         Ok(pipeline)
     }
 
@@ -192,9 +201,18 @@ impl Pipeline {
         let mut pipeline = Pipeline::build(config, identity, generation, ledger, projections, encoder)?;
         pipeline.next_sequence = next_sequence;
         pipeline.durable_before = next_sequence;
+        pipeline.known_durable_before = next_sequence;
         pipeline.gathering.first_sequence = next_sequence;
         pipeline.recorded_at = recorded_at;
         Ok(pipeline)
+    }
+
+    /// Says at which byte of the log the segment begins that it stands in. Without it, at the byte where the pipeline
+    /// went on.
+    #[must_use]
+    pub fn in_segment_at(mut self, at_byte: u64) -> Self {
+        self.segments.begins_at(at_byte);
+        self
     }
 
     fn build(
@@ -233,6 +251,7 @@ impl Pipeline {
             stage: VecDeque::new(),
             gateway_lookups: VecDeque::new(),
             durable_border: encoder.border(),
+            segments: Segments::new(config.segment_bytes, encoder.bytes()),
             encoder,
             gathering: Batch::default(),
             in_flight: VecDeque::new(),
@@ -240,6 +259,7 @@ impl Pipeline {
             repeats_waiting: 0,
             next_sequence: 0,
             durable_before: 0,
+            known_durable_before: 0,
             durable_digest,
             recorded_at: Timestamp::ZERO,
             totals: Totals::default(),
@@ -253,6 +273,8 @@ impl Pipeline {
             Input::Lookups(lookups) => self.take_lookups(now, &lookups, outputs),
             Input::Appended { before } => self.appended(now, before, outputs),
             Input::AppendFailed => self.stop(now, outputs),
+            Input::SegmentReady => self.segments.ready(),
+            Input::StorageFull => self.segments.storage_full(),
             Input::Redrive { max } => {
                 let mut happened = Vec::new();
                 self.commands.redrive_oldest(now, max, &mut happened);
@@ -542,22 +564,35 @@ impl Pipeline {
             {
                 return;
             }
-            let Some(staged) = self.stage.pop_front() else { return };
             // An equal command may have been executed while this one waited for its look-up.
-            let known = match staged.lookup {
+            let known = match head.lookup {
                 LookupState::Found(found) => Some(found),
-                LookupState::Asked | LookupState::Absent => self.recent.find(&staged.transaction_id).copied(),
+                LookupState::Asked | LookupState::Absent => self.recent.find(&head.transaction_id).copied(),
             };
-            match known {
-                Some(found) => {
+            let room = if known.is_some() { Room::Here } else { self.room() };
+            if room == Room::Later {
+                return;
+            }
+            let Some(staged) = self.stage.pop_front() else { return };
+            match (known, room) {
+                (Some(found), _) => {
                     let Staged { token, request_id, transaction_id, command, .. } = staged;
                     let answer = self.known_answer(transaction_id, &command, found);
                     let reply = Reply { request_id, answer };
                     self.answer_when_durable(now, found.sequence + 1, reply, Some(token), outputs);
                 }
-                None => self.execute(now, staged, outputs),
+                (None, Room::None) => {
+                    self.totals.storage_full += 1;
+                    self.reply(staged.request_id, Answer::StorageFull, outputs);
+                    self.ack(now, staged.token);
+                }
+                (None, Room::Here | Room::InNextSegment | Room::Later) => self.execute(now, staged, outputs),
             }
         }
+    }
+
+    fn room(&self) -> Room {
+        self.segments.room(self.encoder.bytes(), self.gathering.records.len())
     }
 
     fn execute(&mut self, now: Timestamp, staged: Staged, outputs: &mut Vec<Output>) {
@@ -570,6 +605,11 @@ impl Pipeline {
             let reply = Reply { request_id, answer: Answer::Conflict { transaction_id } };
             self.answer_when_durable(now, self.next_sequence, reply, Some(token), outputs);
             return;
+        }
+        if self.room() == Room::InNextSegment {
+            self.segments.begin(self.encoder.bytes());
+            self.encoder.next_segment(&mut self.gathering.bytes);
+            self.gathering.place = Place::New;
         }
         let events_start = self.gathering.events.len();
         self.ledger.execute(now, &command, &mut self.gathering.events);
@@ -620,13 +660,18 @@ impl Pipeline {
     fn seal(&mut self, outputs: &mut Vec<Output>) {
         let mut batch = core::mem::take(&mut self.gathering);
         self.gathering.first_sequence = self.next_sequence;
-        self.encoder.seal(self.generation, self.recorded_at, self.durable_before, &mut batch.bytes);
+        let durable_before = match self.config.appended_is {
+            AppendedIs::Durable => self.durable_before,
+            AppendedIs::Written => self.known_durable_before,
+        };
+        self.encoder.seal(self.generation, self.recorded_at, durable_before, &mut batch.bytes);
         batch.digest = self.ledger.digest();
         batch.border = self.encoder.border();
         batch.sealed = Bytes::from(core::mem::take(&mut batch.bytes));
         outputs.push(Output::Append(Append {
             first_sequence: batch.first_sequence,
             next_sequence: self.next_sequence,
+            place: batch.place,
             bytes: batch.sealed.clone(),
         }));
         self.in_flight.push_back(batch);
@@ -711,6 +756,7 @@ impl Pipeline {
 
     fn close(&mut self, outputs: &mut Vec<Output>) {
         if self.state == State::Running && self.is_settled() && self.next_sequence > 0 {
+            self.known_durable_before = self.durable_before;
             self.seal(outputs);
             self.state = State::Closed;
         }
