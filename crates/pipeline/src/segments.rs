@@ -66,7 +66,13 @@ pub(crate) enum Room {
 impl Segments {
     /// A log that stands at this byte, where nothing is ready yet.
     pub(crate) fn new(segment_bytes: Option<u64>, at_byte: u64) -> Segments {
-        Segments { segment_bytes, at_byte, current: Current::Awaited, further_ready: 0, storage: Storage::Enough }
+        Segments {
+            segment_bytes,
+            at_byte,
+            current: Current::Awaited,
+            further_ready: 0,
+            storage: Storage::Enough,
+        }
     }
 
     /// Says where the current segment begins.

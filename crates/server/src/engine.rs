@@ -11,7 +11,7 @@ mod inbox;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::inbox::InboxLimits;
 use self::inbox::{Inbox, Read, Refused};
-use crate::files::{Cut, Driver, DriverOpened, FilesError, JournalStats, LogFormat, LogShared};
+use crate::files::{Cut, Driver, DriverOpened, DriverOptions, FilesError, JournalStats, LogShared};
 
 /// How long reads may keep the engine from its commands at a time. Those that are left over wait for the next turn.
 const READS_AT_ONCE: Duration = Duration::from_millis(2);
@@ -39,6 +39,8 @@ pub(crate) enum Told {
     DeadLettered { command: Command },
     /// The command may have taken effect, or may still.
     Unknown { command: Command },
+    /// There is no room on the disk for the command's record; nothing was executed.
+    StorageFull { why: String },
     /// Nothing was accepted, because the server writes nothing any more.
     NotWriting { why: String },
 }
@@ -67,6 +69,8 @@ struct Shared {
     identity: LogIdentity,
     /// Why nothing is written any more.
     failure: OnceLock<String>,
+    /// Why commands are answered [`Told::StorageFull`] now.
+    storage_full: RwLock<Option<String>>,
 }
 
 /// An engine that runs, with the right to stop it.
@@ -83,18 +87,19 @@ impl Running {
     pub(crate) fn start(
         directory: &Path,
         config: &Config,
-        format: LogFormat,
+        options: &DriverOptions,
         limits: InboxLimits,
         synced: impl Fn(&JournalStats) + Send + 'static,
     ) -> Result<Running, FilesError> {
         let inbox = Arc::new(Inbox::new(limits));
         let bell = Arc::clone(&inbox);
-        let opened = Driver::open_with(directory, config, format, Box::new(move || bell.ring()))?;
+        let opened = Driver::open_with(directory, config, options, Arc::new(move || bell.ring()))?;
         let DriverOpened { driver, cut } = opened;
         let (publish, durable) = watch::channel(position_of(driver.pipeline()));
         let log = driver.log().clone();
         let identity = driver.durable_view().identity();
-        let shared = Arc::new(Shared { inbox, durable, log, identity, failure: OnceLock::new() });
+        let (failure, storage_full) = (OnceLock::new(), RwLock::new(None));
+        let shared = Arc::new(Shared { inbox, durable, log, identity, failure, storage_full });
         let engine = Engine { shared: Arc::clone(&shared) };
         let worker = Worker {
             driver,
@@ -174,6 +179,17 @@ impl Engine {
     pub(crate) fn failure(&self) -> Option<&str> {
         self.shared.failure.get().map(String::as_str)
     }
+
+    /// Why commands that would be executed are answered [`Told::StorageFull`] now, if they are.
+    pub(crate) fn storage_full(&self) -> Option<String> {
+        self.shared.storage_full()
+    }
+}
+
+impl Shared {
+    fn storage_full(&self) -> Option<String> {
+        self.storage_full.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The thread's own state.
@@ -211,6 +227,7 @@ impl Worker {
                 tracing::error!("{error}; nothing more is written, reads go on");
                 self.fail(format!("{error}; restart the server: it recovers what is durable"));
             }
+            self.note_storage();
             // Published first: who has an answer for a record can wait for it, and find it, at once.
             self.publish();
             self.answer();
@@ -244,6 +261,22 @@ impl Worker {
         }
     }
 
+    fn note_storage(&self) {
+        let full = self.driver.storage_full();
+        // Only this thread writes it, so most of the time there is nothing to wait for.
+        let known = self.shared.storage_full.read().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() == full {
+            return;
+        }
+        match full {
+            Some(why) => tracing::error!("{why}; commands are refused until there is room, reads go on"),
+            None => tracing::info!("there is room on the disk again"),
+        }
+        let full = full.map(str::to_owned);
+        drop(known);
+        *self.shared.storage_full.write().unwrap_or_else(PoisonError::into_inner) = full;
+    }
+
     fn fail(&self, why: String) {
         // Only this thread sets it, and only the first failure counts.
         let _ = self.shared.failure.set(why);
@@ -259,6 +292,11 @@ impl Worker {
                 Answer::Conflict { transaction_id: _ } => Told::Conflict { command },
                 Answer::Busy { depth: _, retry_after_micros } => Told::Busy { retry_after_micros },
                 Answer::DeadLettered { transaction_id: _ } => Told::DeadLettered { command },
+                Answer::StorageFull => {
+                    let why =
+                        self.shared.storage_full().unwrap_or_else(|| "there is room again by now".to_owned());
+                    Told::StorageFull { why }
+                }
                 Answer::Unavailable => Told::Unknown { command },
             });
         }

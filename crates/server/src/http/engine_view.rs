@@ -26,6 +26,10 @@ pub(super) struct EngineView {
     pub(super) journal: JournalStats,
     /// Why nothing is written any more.
     pub(super) failure: Option<String>,
+    /// Why commands are refused now.
+    pub(super) storage_full: Option<String>,
+    /// Why there is no room for the next segment of the log.
+    pub(super) storage_short: Option<String>,
 }
 
 impl App {
@@ -54,6 +58,8 @@ impl App {
                 pipeline: pipeline.stats(),
                 journal,
                 failure,
+                storage_full: driver.storage_full().map(str::to_owned),
+                storage_short: driver.storage_short().map(str::to_owned),
             }
         })
         .await
@@ -94,7 +100,7 @@ impl EngineView {
     }
 
     /// What the pipeline did since the start.
-    pub(super) fn totals(&self) -> [(&'static str, u64); 9] {
+    pub(super) fn totals(&self) -> [(&'static str, u64); 10] {
         let totals = &self.pipeline.totals;
         [
             ("requests", totals.requests),
@@ -102,6 +108,7 @@ impl EngineView {
             ("repeats", totals.repeats),
             ("conflicts", totals.conflicts),
             ("busy", totals.busy),
+            ("storage_full", totals.storage_full),
             ("dead_lettered", totals.dead_lettered),
             ("lookups", totals.lookups),
             ("appends", totals.appends),
