@@ -411,6 +411,11 @@ impl<R: Fold> Recovery<R> {
         core::mem::take(&mut self.replay.noted)
     }
 
+    /// Whether a damage was found: what follows is not applied, and only judges it.
+    pub fn has_damage(&self) -> bool {
+        self.search.is_some()
+    }
+
     /// The records applied so far.
     pub fn next_sequence(&self) -> u64 {
         self.replay.next_sequence()

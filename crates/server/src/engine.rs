@@ -11,7 +11,7 @@ mod inbox;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,9 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::inbox::InboxLimits;
 use self::inbox::{Ask, Inbox, Refused};
-use crate::files::{Cut, Driver, DriverOpened, FilesError, JournalStats, LogFormat, LogShared, ReadBegin};
+use crate::files::{
+    Cut, Driver, DriverOpened, DriverOptions, FilesError, JournalStats, LogShared, ReadBegin,
+};
 use crate::reading::{self, Listener, Position, Reading, Remote};
 
 /// How long the engine may be kept from its commands at a time by what is asked of it. The rest waits for the next turn.
@@ -43,6 +45,8 @@ pub(crate) enum Told {
     DeadLettered { command: Command },
     /// The command may have taken effect, or may still.
     Unknown { command: Command },
+    /// There is no room on the disk for the command's record; nothing was executed.
+    StorageFull { why: String },
     /// Nothing was accepted, because the server writes nothing any more.
     NotWriting { why: String },
 }
@@ -60,6 +64,8 @@ struct Shared {
     identity: LogIdentity,
     /// Why nothing is written any more.
     failure: Arc<OnceLock<String>>,
+    /// Why commands are answered [`Told::StorageFull`] now.
+    storage_full: RwLock<Option<String>>,
 }
 
 /// An engine that runs, with the right to stop it.
@@ -78,7 +84,7 @@ impl Running {
     pub(crate) fn start(
         directory: &Path,
         config: &Config,
-        format: LogFormat,
+        options: &DriverOptions,
         limits: InboxLimits,
         synced: impl Fn(&JournalStats) + Send + 'static,
         folded: impl Fn(Duration) + Send + 'static,
@@ -88,25 +94,20 @@ impl Running {
         let read_inbox = Arc::new(reading::Inbox::new(limits.asks_max));
         let remote = Remote::new(Arc::clone(&read_inbox));
         let mut models = None;
-        let opened = Driver::open_into(
-            directory,
-            config,
-            format,
-            Box::new(move || bell.ring()),
-            |begin: ReadBegin| {
-                models = Some(begin);
-                remote
-            },
-        );
+        let wake = Arc::new(move || bell.ring());
+        let opened = Driver::open_into(directory, config, options, wake, |begin: ReadBegin| {
+            models = Some(begin);
+            remote
+        });
         let DriverOpened { driver, cut } = opened?;
         let models = models.expect("an opened driver has a reading end");
         let (log, identity) = (models.log.clone(), models.identity);
-        let failure = Arc::new(OnceLock::new());
+        let (failure, storage_full) = (Arc::new(OnceLock::new()), RwLock::new(None));
         let cannot_start = |error| FilesError::io(directory, "start the engine for it", error);
         let listener = Ear { inbox: Arc::clone(&inbox), failure: Arc::clone(&failure), folded };
         let (reading, reader) =
             Reading::start(models, Arc::clone(&read_inbox), listener).map_err(cannot_start)?;
-        let shared = Arc::new(Shared { inbox, reading, log, identity, failure });
+        let shared = Arc::new(Shared { inbox, reading, log, identity, failure, storage_full });
         let engine = Engine { shared: Arc::clone(&shared) };
         let worker = Worker {
             driver,
@@ -193,6 +194,17 @@ impl Engine {
     pub(crate) fn failure(&self) -> Option<&str> {
         self.shared.failure.get().map(String::as_str)
     }
+
+    /// Why commands that would be executed are answered [`Told::StorageFull`] now, if they are.
+    pub(crate) fn storage_full(&self) -> Option<String> {
+        self.shared.storage_full()
+    }
+}
+
+impl Shared {
+    fn storage_full(&self) -> Option<String> {
+        self.storage_full.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The thread's own state.
@@ -235,6 +247,7 @@ impl Worker {
                 self.fail(format!("{error}; restart the server: it recovers what is durable"));
             }
             self.tell_synced();
+            self.note_storage();
             self.answer();
             self.work_off_asks();
             if !open && self.asks.is_empty() {
@@ -266,6 +279,22 @@ impl Worker {
         }
     }
 
+    fn note_storage(&self) {
+        let full = self.driver.storage_full();
+        // Only this thread writes it, so most of the time there is nothing to wait for.
+        let known = self.shared.storage_full.read().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() == full {
+            return;
+        }
+        match full {
+            Some(why) => tracing::error!("{why}; commands are refused until there is room, reads go on"),
+            None => tracing::info!("there is room on the disk again"),
+        }
+        let full = full.map(str::to_owned);
+        drop(known);
+        *self.shared.storage_full.write().unwrap_or_else(PoisonError::into_inner) = full;
+    }
+
     fn fail(&self, why: String) {
         // Only this thread sets it, and only the first failure counts.
         let _ = self.shared.failure.set(why);
@@ -281,6 +310,11 @@ impl Worker {
                 Answer::Conflict { transaction_id: _ } => Told::Conflict { command },
                 Answer::Busy { depth: _, retry_after_micros } => Told::Busy { retry_after_micros },
                 Answer::DeadLettered { transaction_id: _ } => Told::DeadLettered { command },
+                Answer::StorageFull => {
+                    let why =
+                        self.shared.storage_full().unwrap_or_else(|| "there is room again by now".to_owned());
+                    Told::StorageFull { why }
+                }
                 Answer::Unavailable => Told::Unknown { command },
             });
         }

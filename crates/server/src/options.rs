@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Tokens;
-use crate::files::LogFormat;
+use crate::files::DriverOptions;
 
 /// Everything that a server is told.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub struct ServeOptions {
     pub page: PageSource,
     /// The data directory: the log and its lock. It is made if there is none.
     pub data: PathBuf,
-    /// The form in which the log is kept. A directory that holds the other form is refused.
-    pub log_format: LogFormat,
+    /// How the log is kept. A directory that holds it in another form is refused.
+    pub journal: DriverOptions,
     /// Who may do what. `None`: whoever reaches the address may do everything.
     pub tokens: Option<Tokens>,
     /// Names that may stand in `Host`, besides `localhost` and IP addresses.

@@ -80,7 +80,7 @@ pub struct Bound {
 /// A page that is not built, an address that is open to all without tokens or in use, a data directory that is in use or
 /// whose log is corrupt.
 pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
-    let ServeOptions { listen, page, data, log_format, tokens, hosts, limits } = options;
+    let ServeOptions { listen, page, data, journal: driver, tokens, hosts, limits } = options;
     limits.validate().map_err(|name| ServeError::Limit { name })?;
     if tokens.is_none() && !listen.ip().is_loopback() {
         return Err(ServeError::Open { listen });
@@ -105,12 +105,15 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     };
     let running = tokio::task::spawn_blocking(move || {
         let (synced, folded) = (move |stats: &_| journal.synced(stats), move |lag| read_models.folded(lag));
-        Running::start(&data, &config, log_format, inbox, synced, folded)
+        Running::start(&data, &config, &driver, inbox, synced, folded)
     });
     let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let running = running.map_err(ServeError::Files)?;
     if let Some(cut) = &running.cut {
         tracing::warn!("{cut}");
+    }
+    if let Some(warning) = driver.durability.warning() {
+        tracing::warn!("{warning}");
     }
     let (stopping, is_stopping) = watch::channel(false);
     let app = App::new(Parts {
@@ -118,7 +121,7 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
         limits: limits.clone(),
         tokens,
         hosts,
-        log_format,
+        journal: driver,
         metrics: Arc::clone(&metrics),
         stopping: is_stopping,
         streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
@@ -280,14 +283,14 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::files::LogFormat;
+    use crate::files::DriverOptions;
 
     fn options(directory: &tempfile::TempDir) -> ServeOptions {
         ServeOptions {
             listen: "127.0.0.1:0".parse().expect("an address"),
             page: PageSource::None,
             data: directory.path().join("data"),
-            log_format: LogFormat::Binary,
+            journal: DriverOptions::default(),
             tokens: None,
             hosts: Vec::new(),
             limits: Limits::default(),

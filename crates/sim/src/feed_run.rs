@@ -167,7 +167,7 @@ impl World {
                 return;
             }
             // Everything unanswered is sent again when there is a pipeline.
-            Answer::Unavailable => return,
+            Answer::StorageFull | Answer::Unavailable => return,
             Answer::Done { .. } | Answer::Conflict { .. } | Answer::DeadLettered { .. } => {}
         }
         let Some(command) = run.unanswered.remove(&number) else { return };
@@ -183,7 +183,7 @@ impl World {
                 run.summary.conflicts += 1;
             }
             Answer::DeadLettered { .. } => run.summary.dead_letters += 1,
-            Answer::Busy { .. } | Answer::Unavailable => {}
+            Answer::Busy { .. } | Answer::StorageFull | Answer::Unavailable => {}
         }
         let half = u64::from(options.feed_window / 2);
         if run.in_flight() <= half && run.sending == Sending::NotScheduled {

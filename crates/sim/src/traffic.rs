@@ -148,7 +148,7 @@ impl World {
             }
             Answer::DeadLettered { .. } => self.dead_lettered(client),
             // The client sends again when it has lost patience.
-            Answer::Unavailable => {}
+            Answer::StorageFull | Answer::Unavailable => {}
         }
     }
 
@@ -175,13 +175,16 @@ impl World {
                 }
             }
             // It is sent again when there is a pipeline.
-            Answer::Unavailable => {}
+            Answer::StorageFull | Answer::Unavailable => {}
             Answer::Done { .. } | Answer::Conflict { .. } | Answer::DeadLettered { .. } => {
                 if let Some(command) = self.by_hand.remove(&number) {
                     match &answer {
                         Answer::Done { outcome, .. } => self.checkers.received(&command, outcome),
                         Answer::Conflict { .. } => self.checkers.conflict(&command),
-                        Answer::DeadLettered { .. } | Answer::Busy { .. } | Answer::Unavailable => {}
+                        Answer::DeadLettered { .. }
+                        | Answer::Busy { .. }
+                        | Answer::StorageFull
+                        | Answer::Unavailable => {}
                     }
                     self.give_answer(HandAnswer { number, command, answer });
                 }

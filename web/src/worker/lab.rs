@@ -561,7 +561,8 @@ fn transfer_answer(answer: &Answer) -> TransferAnswer {
             TransferAnswer::Busy { depth: *depth, retry_after_micros: *retry_after_micros }
         }
         Answer::DeadLettered { .. } => TransferAnswer::DeadLettered,
-        Answer::Unavailable => TransferAnswer::Unavailable,
+        // Its log has one segment, for which there is always room.
+        Answer::StorageFull | Answer::Unavailable => TransferAnswer::Unavailable,
     }
 }
 

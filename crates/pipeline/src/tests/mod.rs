@@ -4,6 +4,7 @@ mod forms;
 mod lines_recovery;
 mod random;
 mod scripts;
+mod segments;
 mod snapshots;
 
 use alloc::collections::VecDeque;
@@ -16,8 +17,8 @@ use std::collections::BTreeMap;
 use time::Timestamp;
 
 use crate::{
-    Answer, Append, Config, Input, LogIdentity, Lookup, Output, Pipeline, Recovered, Recovery, Replayed,
-    Request,
+    Answer, Append, Config, Input, LogIdentity, Lookup, Output, Pipeline, Place, Recovered, Recovery,
+    Replayed, Request,
 };
 
 const IDENTITY: LogIdentity = LogIdentity { log_id: [1; 16], ledger_id: [2; 16], partition: 0 };
@@ -104,7 +105,10 @@ impl Rig {
                     format!("find {}", self.label(&id))
                 }
                 Output::Append(append) => {
-                    let line = format!("append {}..{}", append.first_sequence, append.next_sequence);
+                    let place = if append.place == Place::New { ", a new segment" } else { "" };
+                    // Of a log without segments there is only one new one, which is not worth a word.
+                    let place = if self.config.segment_bytes.is_none() { "" } else { place };
+                    let line = format!("append {}..{}{place}", append.first_sequence, append.next_sequence);
                     self.appends.push_back(append);
                     line
                 }
@@ -131,6 +135,7 @@ impl Rig {
             Answer::Conflict { transaction_id } => format!("conflict {}", self.label(transaction_id)),
             Answer::Busy { depth, .. } => format!("busy, {depth} in the queue"),
             Answer::DeadLettered { transaction_id } => format!("dead letter {}", self.label(transaction_id)),
+            Answer::StorageFull => "storage full".to_string(),
             Answer::Unavailable => "unavailable".to_string(),
         }
     }
@@ -155,6 +160,8 @@ impl Rig {
             }
             ["settle"] => self.settle(),
             ["fail"] => self.input(Input::AppendFailed),
+            ["segment", "ready"] => self.input(Input::SegmentReady),
+            ["storage", "full"] => self.input(Input::StorageFull),
             ["close"] => self.input(Input::Close),
             ["redrive"] => self.input(Input::Redrive { max: 1 }),
             ["restart"] => self.restart(),

@@ -1,6 +1,6 @@
 //! The durable log, to read while it is being written.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use journal::SealBorder;
@@ -9,6 +9,7 @@ use pipeline::NotedBorder;
 use projection::history::Chunks;
 
 use super::log_lines::LogLines;
+use super::memory_log::MemoryLog;
 use super::{FilesError, LogFormat};
 
 /// Entries of the index are at least so many bytes of the log apart, in its binary form.
@@ -37,9 +38,25 @@ pub struct Durable {
 pub(super) struct Shared {
     pub(super) format: LogFormat,
     pub(super) log_id: [u8; 16],
-    /// The files, each with where it begins in the store.
-    pub(super) parts: Vec<(u64, PathBuf)>,
+    pub(super) store: Store,
     state: RwLock<State>,
+}
+
+/// Where the bytes of a log are.
+pub(super) enum Store {
+    /// In files, each with where it begins in the store; there is always one. More come when segments are begun.
+    Files(RwLock<Vec<(u64, PathBuf)>>),
+    /// In memory.
+    Memory(MemoryLog),
+}
+
+/// The file that holds a byte of the store.
+pub(super) struct Part {
+    pub(super) path: PathBuf,
+    /// Where the byte is in the file.
+    pub(super) at_byte: u64,
+    /// Where the file ends in the store, if another follows.
+    pub(super) end: Option<u64>,
 }
 
 struct State {
@@ -77,13 +94,13 @@ impl LogShared {
     pub(super) fn new(
         format: LogFormat,
         log_id: [u8; 16],
-        parts: Vec<(u64, PathBuf)>,
+        store: Store,
         durable: Durable,
         names: Chunks<AccountName>,
         index: LogIndex,
     ) -> LogShared {
         let state = RwLock::new(State { durable, names, index });
-        LogShared { shared: Arc::new(Shared { format, log_id, parts, state }) }
+        LogShared { shared: Arc::new(Shared { format, log_id, store, state }) }
     }
 
     /// Which log this is.
@@ -128,6 +145,17 @@ impl LogShared {
         state.index.offer(IndexEntry { border: *border, store_byte: store_bytes, accounts_count });
     }
 
+    /// A segment was begun. Known before anything in it is published.
+    pub(super) fn begun(&self, at_byte: u64, path: PathBuf) {
+        if let Store::Files(parts) = &self.shared.store {
+            let mut parts = parts.write().unwrap_or_else(PoisonError::into_inner);
+            // The first segment of a new log has its place already.
+            if parts.last().is_none_or(|(start, _)| *start < at_byte) {
+                parts.push((at_byte, path));
+            }
+        }
+    }
+
     /// How far the log is durable, and the names of its accounts if there are more than the reader knows.
     pub(super) fn sight(&self, names_known: u32) -> Sight {
         self.read(|state| Sight {
@@ -146,15 +174,24 @@ impl LogShared {
 }
 
 impl Shared {
-    /// The file that holds a byte of the store, and where in it.
-    pub(super) fn locate(&self, store_byte: u64) -> (&Path, u64) {
-        let part = self.parts.iter().rfind(|(start, _)| *start <= store_byte).unwrap_or(&self.parts[0]);
-        (&part.1, store_byte - part.0)
+    /// The file that a byte of the store is in, for messages too: a log in memory has a name but no file.
+    pub(super) fn part(&self, store_byte: u64) -> Part {
+        match &self.store {
+            Store::Files(parts) => {
+                let parts = parts.read().unwrap_or_else(PoisonError::into_inner);
+                let behind = parts.partition_point(|(start, _)| *start <= store_byte).max(1);
+                let (start, path) = &parts[behind - 1];
+                let end = parts.get(behind).map(|(start, _)| *start);
+                Part { path: path.clone(), at_byte: store_byte - start, end }
+            }
+            Store::Memory(_) => Part { path: PathBuf::from("memory"), at_byte: store_byte, end: None },
+        }
     }
+}
 
-    /// Where the part that holds this byte ends, if another follows.
-    pub(super) fn part_end(&self, store_byte: u64) -> Option<u64> {
-        self.parts.iter().map(|(start, _)| *start).find(|start| *start > store_byte)
+impl Store {
+    pub(super) fn files(parts: Vec<(u64, PathBuf)>) -> Store {
+        Store::Files(RwLock::new(parts))
     }
 }
 

@@ -27,6 +27,10 @@ pub(super) struct EngineView {
     pub(super) journal: JournalStats,
     /// Why nothing is written any more.
     pub(super) failure: Option<String>,
+    /// Why commands are refused now.
+    pub(super) storage_full: Option<String>,
+    /// Why there is no room for the next segment of the log.
+    pub(super) storage_short: Option<String>,
 }
 
 impl App {
@@ -42,9 +46,12 @@ impl App {
             journal_metrics.synced(&journal);
             let pipeline = driver.pipeline();
             let commands = pipeline.commands().stats(crate::clock::now());
-            (pipeline.generation(), commands, pipeline.stats(), journal)
+            let storage_full = driver.storage_full().map(str::to_owned);
+            let storage_short = driver.storage_short().map(str::to_owned);
+            (pipeline.generation(), commands, pipeline.stats(), journal, storage_full, storage_short)
         });
-        let (generation, commands, pipeline, journal) = asked.await.ok_or_else(too_busy)?;
+        let (generation, commands, pipeline, journal, storage_full, storage_short) =
+            asked.await.ok_or_else(too_busy)?;
         self.read(move |models| {
             let projections = &models.projections;
             EngineView {
@@ -60,6 +67,8 @@ impl App {
                 pipeline,
                 journal,
                 failure,
+                storage_full,
+                storage_short,
             }
         })
         .await
@@ -100,7 +109,7 @@ impl EngineView {
     }
 
     /// What the pipeline did since the start.
-    pub(super) fn totals(&self) -> [(&'static str, u64); 9] {
+    pub(super) fn totals(&self) -> [(&'static str, u64); 10] {
         let totals = &self.pipeline.totals;
         [
             ("requests", totals.requests),
@@ -108,6 +117,7 @@ impl EngineView {
             ("repeats", totals.repeats),
             ("conflicts", totals.conflicts),
             ("busy", totals.busy),
+            ("storage_full", totals.storage_full),
             ("dead_lettered", totals.dead_lettered),
             ("lookups", totals.lookups),
             ("appends", totals.appends),

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::metrics::Metrics;
 use super::{App, Parts, router};
 use crate::engine::{InboxLimits, Running};
-use crate::files::{Driver, LogFormat};
+use crate::files::{Driver, DriverOptions};
 use crate::options::{Limits, PageSource};
 use crate::tokens::Tokens;
 
@@ -66,10 +66,11 @@ impl Rig {
         let journal = metrics.journal.clone();
         let config = Driver::config(64, 1);
         let inbox = InboxLimits { commands_max: 64, asks_max: 64 };
+        let options = DriverOptions::default();
         let running = Running::start(
             directory.path(),
             &config,
-            LogFormat::Binary,
+            &options,
             inbox,
             move |stats| journal.synced(stats),
             |_| {},
@@ -83,7 +84,7 @@ impl Rig {
             limits,
             tokens,
             hosts,
-            log_format: LogFormat::Binary,
+            journal: options,
             metrics,
             stopping: is_stopping,
         });

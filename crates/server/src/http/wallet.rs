@@ -157,6 +157,12 @@ impl App {
                     .into_response()
             }
             Told::Unknown { command } => unknown(command.transaction_id()),
+            Told::StorageFull { why } => {
+                let detail = format!(
+                    "there is no room for the command's record; nothing was executed and no id is used up: {why}"
+                );
+                Problem::new("storage_full", detail).retry_after_micros(1_000_000).into_response()
+            }
             Told::NotWriting { why } => {
                 let detail = format!("nothing was accepted and no id is used up: {why}");
                 Problem::new("not_ready", detail).retry_after_micros(1_000_000).into_response()

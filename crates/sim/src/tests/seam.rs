@@ -31,7 +31,7 @@ fn answers(world: &mut World) -> Vec<String> {
         Answer::Done { outcome, replayed } => format!("{} {replayed:?}", outcome.result),
         Answer::Conflict { .. } => String::from("conflict"),
         Answer::DeadLettered { .. } => String::from("dead letter"),
-        Answer::Busy { .. } | Answer::Unavailable => String::from("no answer"),
+        Answer::Busy { .. } | Answer::StorageFull | Answer::Unavailable => String::from("no answer"),
     };
     let mut answers = world.take_answers();
     answers.sort_by_key(|answer| answer.number);
