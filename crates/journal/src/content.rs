@@ -143,6 +143,11 @@ impl FieldsWriter<'_> {
         self.field(name, |out| write_i64(value, out))
     }
 
+    /// Adds a value that is JSON text already, in one line.
+    pub fn json(&mut self, name: &'static str, text: &str) -> &mut Self {
+        self.field(name, |out| out.extend_from_slice(text.as_bytes()))
+    }
+
     fn field(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         self.out.extend_from_slice(b",\"");
         self.out.extend_from_slice(name.as_bytes());
@@ -195,6 +200,21 @@ impl EventFields {
         match json::take(&mut self.fields, name) {
             None | Some(Json::Null) => Ok(None),
             Some(value) => json::integer(name, &value).map(Some).map_err(|message| self.error(message)),
+        }
+    }
+
+    /// Takes an object as JSON text, its fields in the order in which they stand; `None` if the field is not there or null.
+    pub fn optional_json(&mut self, name: &str) -> Result<Option<String>, ContentError> {
+        match json::take(&mut self.fields, name) {
+            None | Some(Json::Null) => Ok(None),
+            Some(value @ Json::Object(_)) => {
+                let mut out = Vec::new();
+                json::write_json(&value, &mut out);
+                Ok(Some(String::from_utf8(out).expect("strings stay UTF-8")))
+            }
+            Some(Json::Bool(_) | Json::Integer(_) | Json::Text(_) | Json::Array(_)) => {
+                Err(self.error(alloc::format!("field `{name}` is not an object")))
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use time::Timestamp;
 use twox_hash::XxHash3_128;
 
 use crate::{
@@ -12,10 +13,10 @@ use crate::{
 };
 
 /// 128 bits that tell whether two ledgers will answer alike for ever: the sum, wrapping at 2^128, of one hash for each
-/// account and one for each answered command.
+/// account, one for each open pending transfer and one for each answered command.
 ///
-/// An account's hash (XXH3-128, seed 0) covers name, asset, scale, floor, posted and pending amount; an answer's hash covers
-/// id, fingerprint and result. No index, sequence or time is in it, and no order: two ledgers that hold different accounts
+/// An account's hash (XXH3-128, seed 0) covers name, asset, scale, floor, posted and pending amount; that of a pending
+/// transfer covers id, names, amount and deadline; an answer's hash covers id, fingerprint and result. No index, sequence or time is in it, and no order: two ledgers that hold different accounts
 /// and answered different commands have digests that add up to the digest of one ledger that holds both. (The same world
 /// account in both is one account in the whole, with the sum of their balances; so partitions add up exactly if each has
 /// world accounts of its own.)
@@ -85,6 +86,29 @@ pub(crate) fn account_hash(key: u128, posted: i64, pending: i64) -> u128 {
     bytes[16..24].copy_from_slice(&posted.to_le_bytes());
     bytes[24..].copy_from_slice(&pending.to_le_bytes());
     XxHash3_128::oneshot(&bytes)
+}
+
+/// The hash of an open pending transfer. It is of 37 bytes or more where the others are of 32 and 33.
+pub(crate) fn hold_hash(
+    id: TransactionId,
+    from: &AccountName,
+    to: &AccountName,
+    amount: i64,
+    expires_at: Option<Timestamp>,
+) -> u128 {
+    let mut bytes = [0; 16 + 2 * (1 + AccountName::BYTES_MAX) + 8 + 1 + 8];
+    let mut length = 0;
+    let mut put = |part: &[u8]| {
+        bytes[length..length + part.len()].copy_from_slice(part);
+        length += part.len();
+    };
+    put(&id.as_bytes());
+    put_text(&mut put, from.as_str());
+    put_text(&mut put, to.as_str());
+    put(&amount.to_le_bytes());
+    put(&[u8::from(expires_at.is_some())]);
+    put(&expires_at.map_or(0, Timestamp::micros).to_le_bytes());
+    XxHash3_128::oneshot(&bytes[..length])
 }
 
 /// The hash of an answered command. It is of 33 bytes where an account's is of 32: XXH3 mixes the length in.

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use time::Timestamp;
+
 use crate::{
     command::CommandKind,
     event::AccountIndex,
@@ -24,13 +26,13 @@ pub enum Inconsistent {
         /// Minor units.
         amount: i64,
     },
-    /// The balance would fall below the account's floor.
+    /// What is available would fall below the account's floor.
     FloorBroken {
         /// Whose balance.
         account: AccountName,
-        /// The balance before, in minor units.
-        posted: i64,
-        /// What the event deducts.
+        /// The balance before without what is held of it, in minor units.
+        available: i64,
+        /// What the event deducts or holds.
         amount: i64,
         /// The floor.
         floor: i64,
@@ -103,6 +105,49 @@ pub enum Inconsistent {
         /// The kind of command.
         kind: CommandKind,
     },
+    /// A pending transfer is opened whose id is open.
+    PendingTwice {
+        /// The pending transfer.
+        pending_id: TransactionId,
+    },
+    /// A pending transfer is settled that is not open.
+    PendingNotOpen {
+        /// The pending transfer.
+        pending_id: TransactionId,
+    },
+    /// A pending transfer is settled with other accounts or another amount than it has.
+    PendingDiffers {
+        /// The pending transfer.
+        pending_id: TransactionId,
+    },
+    /// A pending transfer is between one account, between different assets, or with a system account.
+    PendingSides {
+        /// The pending transfer.
+        transaction_id: TransactionId,
+    },
+    /// A pending transfer begins after its deadline, or expires before it.
+    Deadline {
+        /// The transaction that begins or ends it.
+        transaction_id: TransactionId,
+        /// The deadline.
+        expires_at: Timestamp,
+        /// The time of the record.
+        recorded_at: Timestamp,
+    },
+    /// An account gets a floor above what is available.
+    FloorAbove {
+        /// Whose floor.
+        account: AccountName,
+        /// The balance without what is held of it, in minor units.
+        available: i64,
+        /// The floor.
+        floor: i64,
+    },
+    /// Metadata stand behind something else than a transfer with their id.
+    MetadataAlone {
+        /// Their id.
+        transaction_id: TransactionId,
+    },
     /// The events of a record are not those of one command of its kind.
     RecordShape {
         /// The record's kind.
@@ -120,9 +165,9 @@ impl fmt::Display for Inconsistent {
                 )
             }
             Inconsistent::AmountNotPositive { amount } => write!(f, "amount {amount} is not positive"),
-            Inconsistent::FloorBroken { account, posted, amount, floor } => write!(
+            Inconsistent::FloorBroken { account, available, amount, floor } => write!(
                 f,
-                "deducting {amount} from {account}, which has {posted}, would break its floor of {floor}"
+                "deducting {amount} from {account}, which has {available}, would break its floor of {floor}"
             ),
             Inconsistent::Overflow { account, posted, amount } => {
                 write!(f, "{amount} would take the balance of {account}, {posted}, out of the 64-bit range")
@@ -159,6 +204,30 @@ impl fmt::Display for Inconsistent {
                     f,
                     "the refusal of {transaction_id} does not have the fields of a command of kind {kind}"
                 )
+            }
+            Inconsistent::PendingTwice { pending_id } => {
+                write!(f, "pending transfer {pending_id} is opened a second time")
+            }
+            Inconsistent::PendingNotOpen { pending_id } => {
+                write!(f, "pending transfer {pending_id} is settled but not open")
+            }
+            Inconsistent::PendingDiffers { pending_id } => {
+                write!(f, "pending transfer {pending_id} has other accounts or another amount")
+            }
+            Inconsistent::PendingSides { transaction_id } => {
+                write!(f, "pending transfer {transaction_id} is not between two client accounts of one asset")
+            }
+            Inconsistent::Deadline { transaction_id, expires_at, recorded_at } => {
+                write!(
+                    f,
+                    "{transaction_id} is recorded at {recorded_at}, on the wrong side of the deadline {expires_at}"
+                )
+            }
+            Inconsistent::FloorAbove { account, available, floor } => {
+                write!(f, "account {account}, which has {available} available, gets a floor of {floor}")
+            }
+            Inconsistent::MetadataAlone { transaction_id } => {
+                write!(f, "metadata of {transaction_id} do not stand behind a transfer with this id")
             }
             Inconsistent::RecordShape { kind } => {
                 write!(f, "the events of the record are not those of one command of kind {kind}")

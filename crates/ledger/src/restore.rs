@@ -1,12 +1,14 @@
 //! A ledger from what a snapshot says of it, instead of from all events.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::fmt;
 
 use crate::{
     digest::Digest,
     engine::{AccountView, Ledger},
     event::AccountIndex,
+    holds::Hold,
+    id::TransactionId,
     inconsistent::Inconsistent,
     names::{AccountName, Asset},
 };
@@ -21,14 +23,32 @@ pub enum Unrestorable {
         /// What does not fit.
         inconsistent: Inconsistent,
     },
-    /// A balance is below its floor.
+    /// What is available of a balance is below its floor.
     BelowFloor {
         /// Whose balance.
         account: AccountName,
         /// The balance in minor units.
         posted: i64,
+        /// What is held of it, in minor units.
+        pending: i64,
         /// The floor in minor units.
         floor: i64,
+    },
+    /// The pending transfer cannot be open.
+    Hold {
+        /// Which one.
+        pending_id: TransactionId,
+        /// What does not fit.
+        inconsistent: Inconsistent,
+    },
+    /// The pending transfers of an account do not add up to what is held of it.
+    Pending {
+        /// Which account.
+        account: AccountName,
+        /// What is held of it, in minor units.
+        pending: i64,
+        /// What its pending transfers add up to, in minor units.
+        sum: i128,
     },
     /// The balances of an asset do not add up to 0: money appeared or is gone.
     Unbalanced {
@@ -40,37 +60,63 @@ pub enum Unrestorable {
 }
 
 impl Ledger {
-    /// A ledger that has these accounts, in the order of their indices, between two records. It decides, checks and
+    /// A ledger that has these accounts, in the order of their indices, and these open pending transfers, in any order,
+    /// between two records. It decides, checks and
     /// changes as the ledger that they are from would. `digest` is that ledger's, because the answers that it covers are
     /// not kept here: it cannot be checked, and only another ledger's digest shows whether it is right.
     ///
     /// Every rule that holds for accounts holds for these: unique names, floors that fit the names, one scale for an
-    /// asset, its world account before the others, no balance below its floor, and balances that add up to 0 for each
-    /// asset. Costs O(accounts).
+    /// asset, its world account before the others, no balance below its floor even without what is held of it, pending
+    /// transfers that add up to that for each account, and balances that add up to 0 for each asset. Costs O(accounts),
+    /// and O(log n) for each pending transfer.
     ///
     /// # Errors
-    /// No ledger has these accounts.
+    /// No ledger has these accounts and pending transfers.
     pub fn restore<'a>(
         hash_seed: u64,
         accounts: impl IntoIterator<Item = AccountView<'a>>,
+        holds: impl IntoIterator<Item = (TransactionId, Hold)>,
         digest: Digest,
     ) -> Result<Ledger, Unrestorable> {
         let mut ledger = Ledger::new(hash_seed);
-        for AccountView { name, asset, scale, floor, posted } in accounts {
-            ledger.restore_account(name, asset, scale, floor, posted).map_err(|inconsistent| {
+        for view in accounts {
+            let AccountView { name, floor, posted, pending, .. } = view;
+            let available = posted.checked_sub(pending);
+            if pending < 0 || available.is_none_or(|available| available < floor) {
+                return Err(Unrestorable::BelowFloor { account: name.clone(), posted, pending, floor });
+            }
+            ledger.restore_account(&view).map_err(|inconsistent| {
                 let index = AccountIndex(ledger.accounts_count());
                 Unrestorable::Account { index, inconsistent }
             })?;
-            if posted < floor {
-                return Err(Unrestorable::BelowFloor { account: name.clone(), posted, floor });
-            }
         }
+        ledger.restore_holds(holds)?;
         let sums: Vec<(Asset, i128)> = ledger.sum_by_asset();
         if let Some((asset, sum)) = sums.into_iter().find(|(_, sum)| *sum != 0) {
             return Err(Unrestorable::Unbalanced { asset, sum });
         }
         ledger.set_digest(digest);
         Ok(ledger)
+    }
+
+    fn restore_holds(
+        &mut self,
+        holds: impl IntoIterator<Item = (TransactionId, Hold)>,
+    ) -> Result<(), Unrestorable> {
+        let mut sums: BTreeMap<AccountIndex, i128> = BTreeMap::new();
+        for (pending_id, hold) in holds {
+            self.restore_hold(pending_id, hold)
+                .map_err(|inconsistent| Unrestorable::Hold { pending_id, inconsistent })?;
+            *sums.entry(hold.from_account).or_default() += i128::from(hold.amount);
+        }
+        for (index, view) in (0..).map(AccountIndex).zip(self.accounts()) {
+            let sum = sums.get(&index).copied().unwrap_or(0);
+            if sum != i128::from(view.pending) {
+                let (account, pending) = (view.name.clone(), view.pending);
+                return Err(Unrestorable::Pending { account, pending, sum });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -80,8 +126,20 @@ impl fmt::Display for Unrestorable {
             Unrestorable::Account { index, inconsistent } => {
                 write!(f, "account {index} cannot be: {inconsistent}")
             }
-            Unrestorable::BelowFloor { account, posted, floor } => {
+            Unrestorable::BelowFloor { account, posted, pending: 0, floor } => {
                 write!(f, "account {account} has {posted}, below its floor of {floor}")
+            }
+            Unrestorable::BelowFloor { account, posted, pending, floor } => {
+                write!(
+                    f,
+                    "account {account} has {posted}, of which {pending} are held: below its floor of {floor}"
+                )
+            }
+            Unrestorable::Hold { pending_id, inconsistent } => {
+                write!(f, "pending transfer {pending_id} cannot be: {inconsistent}")
+            }
+            Unrestorable::Pending { account, pending, sum } => {
+                write!(f, "account {account} has {pending} held, but its pending transfers add up to {sum}")
             }
             Unrestorable::Unbalanced { asset, sum } => {
                 write!(f, "the balances of {asset} add up to {sum}, expected 0")

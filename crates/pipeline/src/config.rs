@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
+use journal::FRAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 /// Every limit of a [`Pipeline`](crate::Pipeline). All of them are positive.
@@ -21,10 +22,13 @@ pub struct Config {
     pub dead_letters_max: u32,
     /// What `Busy` tells the client to wait, in microseconds.
     pub retry_after_micros: u64,
-    /// Commands taken from the queue and not yet executed (they wait for their id to be looked up).
+    /// Commands taken from the queue and not yet executed (they wait for their id to be looked up). A group is one.
     pub stage_commands_max: u32,
-    /// Records gathered for one append. Full: nothing more is executed until the append before is done.
+    /// Records gathered for one append; the members of a group count one by one, and the last group may go beyond. Full:
+    /// nothing more is executed until the append before is done.
     pub append_records_max: u32,
+    /// Bytes gathered for one append; the last record may go beyond. Full: as above.
+    pub append_bytes_max: u64,
     /// Appends handed to the driver and not yet durable.
     pub appends_in_flight_max: u32,
     /// Ids answered from memory, the most recent ones; older ones are looked up.
@@ -33,6 +37,11 @@ pub struct Config {
     pub gateway_lookups_max: u32,
     /// Answers to repeats and conflicts that wait for the append in flight. Beyond: `Busy`.
     pub repeats_waiting_max: u32,
+    /// Pending transfers that are open at once. Beyond: `Busy` for a command that would open one.
+    pub pending_transfers_max: u32,
+    /// Pending transfers that expire in one call of [`Pipeline::handle_timeout`](crate::Pipeline::handle_timeout); the rest
+    /// do at the next, for which it asks at once.
+    pub expiries_max: u32,
     /// Sealed batches kept in the event topic for its subscribers.
     pub event_batches_retained_max: u32,
     /// Bytes kept in the event topic for its subscribers.
@@ -43,10 +52,8 @@ pub struct Config {
     pub hash_seed: u64,
 }
 
-/// The largest record that a command makes: an opening with two names of 64 bytes, or a refusal with two.
-const RECORD_BYTES_MAX: u64 = 384;
-/// A header and a seal.
-const BATCH_BYTES_FIXED_MAX: u64 = 512;
+/// A header and a seal, and the record that goes beyond the limit.
+const BATCH_BYTES_FIXED_MAX: u64 = 512 + FRAME_BYTES_MAX as u64;
 
 impl Default for Config {
     fn default() -> Self {
@@ -59,10 +66,13 @@ impl Default for Config {
             retry_after_micros: 50_000,
             stage_commands_max: 1_024,
             append_records_max: 8_192,
+            append_bytes_max: 4 << 20,
             appends_in_flight_max: 1,
             recent_ids_max: 32_768,
             gateway_lookups_max: 1_024,
             repeats_waiting_max: 8_192,
+            pending_transfers_max: 100_000,
+            expiries_max: 1_024,
             event_batches_retained_max: 1_024,
             event_bytes_retained_max: 8 << 20,
             event_subscribers_max: 1_024,
@@ -91,7 +101,7 @@ impl core::error::Error for ConfigError {}
 impl Config {
     /// Refuses zero limits, and a memory of recent ids too small to cover what is in flight.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 14] = [
+        let positive: [(&'static str, u64); 17] = [
             ("commands_max", self.commands_max.into()),
             ("commands_bytes_max", self.commands_bytes_max),
             ("visibility_timeout_micros", self.visibility_timeout_micros),
@@ -99,10 +109,13 @@ impl Config {
             ("dead_letters_max", self.dead_letters_max.into()),
             ("stage_commands_max", self.stage_commands_max.into()),
             ("append_records_max", self.append_records_max.into()),
+            ("append_bytes_max", self.append_bytes_max),
             ("appends_in_flight_max", self.appends_in_flight_max.into()),
             ("recent_ids_max", self.recent_ids_max.into()),
             ("gateway_lookups_max", self.gateway_lookups_max.into()),
             ("repeats_waiting_max", self.repeats_waiting_max.into()),
+            ("pending_transfers_max", self.pending_transfers_max.into()),
+            ("expiries_max", self.expiries_max.into()),
             ("event_batches_retained_max", self.event_batches_retained_max.into()),
             ("event_bytes_retained_max", self.event_bytes_retained_max),
             ("event_subscribers_max", self.event_subscribers_max.into()),
@@ -122,19 +135,19 @@ impl Config {
                 ),
             });
         }
-        let batch_bytes = u64::from(self.append_records_max) * RECORD_BYTES_MAX + BATCH_BYTES_FIXED_MAX;
+        let batch_bytes = self.append_bytes_max.saturating_add(BATCH_BYTES_FIXED_MAX);
         if self.event_bytes_retained_max < batch_bytes {
             return Err(ConfigError {
                 field: "event_bytes_retained_max",
-                must: format!("at least {batch_bytes}, the largest batch of append_records_max records"),
+                must: format!("at least {batch_bytes}, the largest batch of append_bytes_max bytes"),
             });
         }
         Ok(())
     }
 
-    /// Ids that a look-up may not find yet although they are taken: executed but not durable, or executed while
+    /// Records whose ids a look-up may not find yet although they are taken: executed but not durable, or executed while
     /// a look-up was on its way.
-    fn in_flight_max(&self) -> u64 {
+    pub(crate) fn in_flight_max(&self) -> u64 {
         u64::from(self.append_records_max) * (u64::from(self.appends_in_flight_max) + 1)
             + u64::from(self.stage_commands_max)
     }

@@ -75,7 +75,8 @@ impl Follower {
         }
         let ledger = snapshot.ledger(hash_seed)?;
         let rows = snapshot.accounts.iter().map(|account| account.row());
-        let projections = Projections::restore(hash_seed, rows, snapshot.counts.clone());
+        let projections =
+            Projections::restore(hash_seed, rows, snapshot.holds.iter().copied(), snapshot.counts.clone());
         let names = projections.balances.names().clone();
         let opened = names.len();
         Ok(Follower {

@@ -3,15 +3,17 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::str::FromStr;
 
-use journal::{Content, ContentError, EventFields, EventsWriter, RecordKind, RecordMeta};
-use ledger::{AccountIndex, AccountName, CommandKind, Event, Failure, Reason, TransactionId};
+use journal::{Content, ContentError, EventFields, EventsWriter, FieldsWriter, RecordKind, RecordMeta};
+use ledger::{AccountIndex, AccountName, CommandKind, Event, Failure, Metadata, Reason, TransactionId};
 use projection::history::Chunks;
+use time::Timestamp;
 
 use crate::content::{CONTENT_KIND, RECORD_VERSION, decode_events, encode_events};
+use crate::metadata::parse_metadata;
 use crate::replay::known_kind;
 
 /// Content kind 1 for [`journal::ToLines`] and [`journal::FromLines`]. It interns account names as they are opened,
@@ -96,7 +98,7 @@ impl LedgerContent {
         kind: CommandKind,
         event: &Event,
         writer: &mut EventsWriter,
-    ) -> Result<(), alloc::string::String> {
+    ) -> Result<(), String> {
         let mut fields = writer.event(event.name());
         fields.text("transaction_id", &event.transaction_id().to_string());
         match event {
@@ -110,41 +112,61 @@ impl LedgerContent {
             }
             Event::MoneyDeducted { transaction_id: _, account, amount }
             | Event::MoneyCredited { transaction_id: _, account, amount } => {
-                let name = self.names.at(account.0).filter(|_| account.0 < self.opened);
-                let name = name.ok_or_else(|| {
-                    format!("account number {} is not opened; {} accounts are", account.0, self.opened)
-                })?;
-                fields.text("account", name.as_str()).i64("amount", *amount);
+                fields.text("account", self.name(*account)?).i64("amount", *amount);
             }
-            Event::TransactionFailed(failure) => {
-                if failure.kind != kind {
-                    return Err(format!(
-                        "a failed {} in a record of {}",
-                        failure.kind.as_str(),
-                        kind.as_str()
-                    ));
+            Event::TransferPending { transaction_id: _, from_account, to_account, amount, expires_at } => {
+                fields
+                    .text("from_account", self.name(*from_account)?)
+                    .text("to_account", self.name(*to_account)?)
+                    .i64("amount", *amount);
+                if let Some(expires_at) = expires_at {
+                    fields.u64("expires_at", expires_at.micros());
                 }
-                for (field, name) in
-                    [("from_account", &failure.from_account), ("to_account", &failure.to_account)]
-                {
-                    if let Some(name) = name {
-                        fields.text(field, name.as_str());
-                    }
-                }
-                fields.i64("amount", failure.amount);
-                if let Some(asset) = &failure.asset {
-                    fields.text("asset", asset.as_str());
-                }
-                if let Some(scale) = failure.scale {
-                    fields.u64("scale", u64::from(scale));
-                }
-                if let Some(floor) = failure.floor {
-                    fields.i64("floor", floor);
-                }
-                fields.text("reason", failure.reason.as_str());
             }
+            Event::TransferPosted {
+                transaction_id: _,
+                pending_id,
+                from_account,
+                to_account,
+                amount,
+                pending_amount,
+                asked_amount,
+            } => {
+                fields
+                    .text("pending_id", &pending_id.to_string())
+                    .text("from_account", self.name(*from_account)?)
+                    .text("to_account", self.name(*to_account)?)
+                    .i64("amount", *amount)
+                    .i64("pending_amount", *pending_amount);
+                if let Some(asked_amount) = asked_amount {
+                    fields.i64("asked_amount", *asked_amount);
+                }
+            }
+            Event::TransferVoided { transaction_id: _, pending_id, from_account, to_account, amount }
+            | Event::TransferExpired { transaction_id: _, pending_id, from_account, to_account, amount } => {
+                fields
+                    .text("pending_id", &pending_id.to_string())
+                    .text("from_account", self.name(*from_account)?)
+                    .text("to_account", self.name(*to_account)?)
+                    .i64("amount", *amount);
+            }
+            Event::FloorChanged { transaction_id: _, account, floor } => {
+                fields.text("account", self.name(*account)?).i64("floor", *floor);
+            }
+            Event::MetadataAttached { transaction_id: _, metadata } => {
+                fields.json("metadata", metadata.as_str());
+            }
+            Event::TransactionFailed(failure) => write_failure(kind, failure, &mut fields)?,
         }
         Ok(())
+    }
+
+    /// The name of an account that is open at this record.
+    fn name(&self, account: AccountIndex) -> Result<&str, String> {
+        let name = self.names.at(account.0).filter(|_| account.0 < self.opened);
+        name.map(AccountName::as_str).ok_or_else(|| {
+            format!("account number {} is not opened; {} accounts are", account.0, self.opened)
+        })
     }
 
     fn read_event(&mut self, kind: CommandKind, fields: &mut EventFields) -> Result<Event, ContentError> {
@@ -162,36 +184,66 @@ impl LedgerContent {
                 })
             }
             "MoneyDeducted" => {
-                let account = self.account(fields)?;
+                let account = self.account(fields, "account")?;
                 Ok(Event::MoneyDeducted { transaction_id, account, amount: fields.integer("amount")? })
             }
             "MoneyCredited" => {
-                let account = self.account(fields)?;
+                let account = self.account(fields, "account")?;
                 Ok(Event::MoneyCredited { transaction_id, account, amount: fields.integer("amount")? })
             }
-            "TransactionFailed" => Ok(Event::TransactionFailed(Box::new(Failure {
+            "TransferPending" => Ok(Event::TransferPending {
                 transaction_id,
-                kind,
-                from_account: parse_optional(fields, "from_account")?,
-                to_account: parse_optional(fields, "to_account")?,
+                from_account: self.account(fields, "from_account")?,
+                to_account: self.account(fields, "to_account")?,
                 amount: fields.integer("amount")?,
-                asset: parse_optional(fields, "asset")?,
-                scale: fields.optional_integer("scale")?,
-                floor: fields.optional_integer("floor")?,
-                reason: parse::<Reason>(fields, "reason")?,
-            }))),
+                expires_at: optional_time(fields, "expires_at")?,
+            }),
+            "TransferPosted" => Ok(Event::TransferPosted {
+                transaction_id,
+                pending_id: parse(fields, "pending_id")?,
+                from_account: self.account(fields, "from_account")?,
+                to_account: self.account(fields, "to_account")?,
+                amount: fields.integer("amount")?,
+                pending_amount: fields.integer("pending_amount")?,
+                asked_amount: fields.optional_integer("asked_amount")?,
+            })
+            .and_then(|event| checked_post(event, fields)),
+            "TransferVoided" => Ok(Event::TransferVoided {
+                transaction_id,
+                pending_id: parse(fields, "pending_id")?,
+                from_account: self.account(fields, "from_account")?,
+                to_account: self.account(fields, "to_account")?,
+                amount: fields.integer("amount")?,
+            }),
+            "TransferExpired" => Ok(Event::TransferExpired {
+                transaction_id,
+                pending_id: parse(fields, "pending_id")?,
+                from_account: self.account(fields, "from_account")?,
+                to_account: self.account(fields, "to_account")?,
+                amount: fields.integer("amount")?,
+            }),
+            "FloorChanged" => Ok(Event::FloorChanged {
+                transaction_id,
+                account: self.account(fields, "account")?,
+                floor: fields.integer("floor")?,
+            }),
+            "MetadataAttached" => match optional_metadata(fields)? {
+                Some(metadata) => Ok(Event::MetadataAttached { transaction_id, metadata }),
+                None => Err(fields.error("field `metadata` is missing")),
+            },
+            "TransactionFailed" => read_failure(kind, transaction_id, fields),
             other => Err(fields.error(format!("type `{other}` is unknown"))),
         }
     }
 
-    fn account(&mut self, fields: &mut EventFields) -> Result<AccountIndex, ContentError> {
-        let name: AccountName = parse(fields, "account")?;
+    fn account(&mut self, fields: &mut EventFields, field: &str) -> Result<AccountIndex, ContentError> {
+        let name: AccountName = parse(fields, field)?;
         self.index_names();
         let index = self.indexes.get(&name).copied().filter(|index| index.0 < self.opened);
         index.ok_or_else(|| fields.error(format!("account `{}` is not opened before", name.as_str())))
     }
 
-    fn intern(&mut self, name: AccountName) -> Result<(), alloc::string::String> {
+    fn intern(&mut self, name: AccountName) -> Result<(), String> {
         let Some(opened) = self.opened.checked_add(1) else {
             return Err(format!("more than {} accounts", u32::MAX));
         };
@@ -220,6 +272,89 @@ impl LedgerContent {
             let name = self.names.at(number).expect("every number below the length has a name").clone();
             self.indexes.insert(name, AccountIndex(number));
         }
+    }
+}
+
+fn write_failure(kind: CommandKind, failure: &Failure, fields: &mut FieldsWriter<'_>) -> Result<(), String> {
+    if kind == CommandKind::Linked {
+        fields.text("member_kind", failure.kind.as_str());
+    } else if failure.kind != kind {
+        return Err(format!("a failed {} in a record of {}", failure.kind.as_str(), kind.as_str()));
+    }
+    if let Some(pending_id) = &failure.pending_id {
+        fields.text("pending_id", &pending_id.to_string());
+    }
+    for (field, name) in [("from_account", &failure.from_account), ("to_account", &failure.to_account)] {
+        if let Some(name) = name {
+            fields.text(field, name.as_str());
+        }
+    }
+    if let Some(amount) = failure.amount {
+        fields.i64("amount", amount);
+    }
+    if let Some(expires_at) = failure.expires_at {
+        fields.u64("expires_at", expires_at.micros());
+    }
+    if let Some(asset) = &failure.asset {
+        fields.text("asset", asset.as_str());
+    }
+    if let Some(scale) = failure.scale {
+        fields.u64("scale", u64::from(scale));
+    }
+    if let Some(floor) = failure.floor {
+        fields.i64("floor", floor);
+    }
+    if let Some(metadata) = &failure.metadata {
+        fields.json("metadata", metadata.as_str());
+    }
+    fields.text("reason", failure.reason.as_str());
+    Ok(())
+}
+
+fn read_failure(
+    kind: CommandKind,
+    transaction_id: TransactionId,
+    fields: &mut EventFields,
+) -> Result<Event, ContentError> {
+    let kind = if kind == CommandKind::Linked { parse(fields, "member_kind")? } else { kind };
+    let reason: Reason = parse(fields, "reason")?;
+    Ok(Event::TransactionFailed(Box::new(Failure {
+        from_account: parse_optional(fields, "from_account")?,
+        to_account: parse_optional(fields, "to_account")?,
+        amount: fields.optional_integer("amount")?,
+        asset: parse_optional(fields, "asset")?,
+        scale: fields.optional_integer("scale")?,
+        floor: fields.optional_integer("floor")?,
+        pending_id: parse_optional(fields, "pending_id")?,
+        expires_at: optional_time(fields, "expires_at")?,
+        metadata: optional_metadata(fields)?,
+        ..Failure::blank(transaction_id, kind, reason)
+    })))
+}
+
+/// What was asked for is what moved: the binary form keeps only that something was asked.
+fn checked_post(event: Event, fields: &EventFields) -> Result<Event, ContentError> {
+    if let Event::TransferPosted { amount, asked_amount: Some(asked), .. } = &event
+        && asked != amount
+    {
+        return Err(fields.error(format!("field `asked_amount` is {asked}, but the amount is {amount}")));
+    }
+    Ok(event)
+}
+
+fn optional_time(fields: &mut EventFields, name: &str) -> Result<Option<Timestamp>, ContentError> {
+    match fields.optional_integer::<u64>(name)? {
+        None => Ok(None),
+        Some(micros) => Timestamp::from_micros(micros)
+            .map(Some)
+            .ok_or_else(|| fields.error(format!("field `{name}` is {micros}, expected less than 2^53"))),
+    }
+}
+
+fn optional_metadata(fields: &mut EventFields) -> Result<Option<Metadata>, ContentError> {
+    match fields.optional_json("metadata")? {
+        None => Ok(None),
+        Some(text) => parse_metadata(&text).map(Some).map_err(|error| fields.error(error.to_string())),
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use broker::{Delivery, Message, MessageId, PushRefused, Queue, QueueConfig, Topic, TopicConfig};
 use bytes::Bytes;
 use journal::{Encoder, Header, RecordMeta, SealBorder};
-use ledger::{Command, Digest, Event, Ledger, TransactionId, TransactionResult};
+use ledger::{Command, CommandKind, Digest, Event, Ledger, Record, TransactionId, TransactionResult};
 use projection::{Found, Projections};
 use time::{Deadline, Timestamp};
 
@@ -41,6 +41,8 @@ pub struct Pipeline<R = Projections> {
     /// Commands pulled from the queue, in order; the head is executed as soon as its look-up is answered.
     stage: VecDeque<Staged>,
     gateway_lookups: VecDeque<GatewayLookup>,
+    /// How many ids those ask for.
+    gateway_ids: u32,
     encoder: Encoder,
     gathering: Batch,
     in_flight: VecDeque<Batch>,
@@ -71,6 +73,8 @@ pub struct Stats {
     pub records_in_flight: u32,
     /// Replies and acks that wait for an append.
     pub replies_waiting: u32,
+    /// Pending transfers that are open in the ledger.
+    pub pending_transfers: u64,
     /// Totals since the pipeline started.
     pub totals: Totals,
 }
@@ -80,8 +84,10 @@ pub struct Stats {
 pub struct Totals {
     /// Requests that came in.
     pub requests: u64,
-    /// Commands executed: records made.
+    /// Commands executed and pending transfers expired: records made.
     pub executed: u64,
+    /// Pending transfers expired.
+    pub expired: u64,
     /// Repeats answered with the first outcome.
     pub repeats: u64,
     /// Conflicts answered.
@@ -111,8 +117,20 @@ enum State {
 struct Staged {
     token: broker::Token,
     request_id: u64,
-    transaction_id: TransactionId,
     command: Command,
+    ids: Ids,
+}
+
+/// The ids of a command, of a group those of its members in order, and what is known of them.
+#[derive(Clone)]
+enum Ids {
+    One(Asked),
+    Group(Vec<Asked>),
+}
+
+#[derive(Clone, Copy)]
+struct Asked {
+    transaction_id: TransactionId,
     lookup: LookupState,
 }
 
@@ -127,6 +145,7 @@ enum LookupState {
 struct GatewayLookup {
     request_id: u64,
     command: Command,
+    ids: Ids,
     busy: Answer,
     expires_at: Timestamp,
 }
@@ -142,6 +161,8 @@ struct Batch {
     border: Option<SealBorder>,
     first_sequence: u64,
     records: Vec<Executed>,
+    /// The transactions in the records: more than records if there are groups.
+    transactions: u32,
     events: Vec<Event>,
 }
 
@@ -228,7 +249,7 @@ impl<R: ReadModels> Pipeline<R> {
         };
         let durable_digest = ledger.digest();
         Ok(Pipeline {
-            recent: RecentIds::new(config.recent_ids_max, config.hash_seed),
+            recent: RecentIds::new(config.recent_ids_max, config.in_flight_max(), config.hash_seed),
             commands: Queue::new(queue).expect("validated above"),
             events: Topic::new(topic).expect("validated above"),
             config: config.clone(),
@@ -239,6 +260,7 @@ impl<R: ReadModels> Pipeline<R> {
             read_models,
             stage: VecDeque::new(),
             gateway_lookups: VecDeque::new(),
+            gateway_ids: 0,
             durable_border: encoder.border(),
             encoder,
             gathering: Batch::default(),
@@ -270,16 +292,21 @@ impl<R: ReadModels> Pipeline<R> {
         self.work(now, outputs);
     }
 
-    /// Redelivers what stayed unacknowledged for too long, and gives up look-ups that were never answered.
+    /// Redelivers what stayed unacknowledged for too long, gives up look-ups that were never answered, and lets pending
+    /// transfers expire whose deadline has passed: at most `expiries_max` in one call.
     pub fn handle_timeout(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
         let mut happened = Vec::new();
         self.commands.handle_timeout(now, &mut happened);
         self.take_queue_outputs(&happened, outputs);
         while self.gateway_lookups.front().is_some_and(|lookup| lookup.expires_at <= now) {
-            if let Some(lookup) = self.gateway_lookups.pop_front() {
+            if let Some(lookup) = self.take_gateway_lookup(0) {
                 self.totals.busy += 1;
                 self.reply(lookup.request_id, lookup.busy, outputs);
             }
+        }
+        if self.state == State::Running {
+            self.recorded_at = self.recorded_at.max(now);
+            self.expire_due();
         }
         self.work(now, outputs);
     }
@@ -290,12 +317,11 @@ impl<R: ReadModels> Pipeline<R> {
             .gateway_lookups
             .front()
             .map(|lookup| Deadline { at: lookup.expires_at, reason: "a look-up for a full queue expires" });
-        let queue = self.commands.poll_timeout();
-        match (lookup, queue) {
-            (Some(lookup), Some(queue)) if queue.at < lookup.at => Some(queue),
-            (Some(lookup), _) => Some(lookup),
-            (None, queue) => queue,
-        }
+        // Without room for its record it waits for the append that makes room.
+        let expiry = self.ledger.next_expiry().filter(|_| self.state == State::Running && self.has_room());
+        let expiry = expiry.map(|(at, _)| Deadline { at, reason: "a pending transfer expires" });
+        let deadlines = [lookup, self.commands.poll_timeout(), expiry];
+        deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
     // The gateway.
@@ -313,10 +339,9 @@ impl<R: ReadModels> Pipeline<R> {
         let mut accepted = Vec::with_capacity(requests.len());
         for request in requests {
             let transaction_id = request.command.transaction_id();
-            if let Some(found) = self.recent.find(&transaction_id).copied() {
-                let answer = self.known_answer(transaction_id, &request.command, found);
+            if let Some((needs_before, answer)) = self.answer_from_memory(transaction_id, &request.command) {
                 let reply = Reply { request_id: request.request_id, answer };
-                self.answer_when_durable(now, found.sequence + 1, reply, None, outputs);
+                self.answer_when_durable(now, needs_before, reply, None, outputs);
                 continue;
             }
             let start = bodies.len();
@@ -347,22 +372,75 @@ impl<R: ReadModels> Pipeline<R> {
             PushRefused::TooLarge { .. } => (self.depth(), self.config.retry_after_micros),
         };
         let busy = Answer::Busy { depth, retry_after_micros };
-        if count(self.gateway_lookups.len()) >= self.config.gateway_lookups_max {
+        let ids = Ids::of(&request.command);
+        let ids_count = count(ids.all().len());
+        if self.gateway_ids.saturating_add(ids_count) > self.config.gateway_lookups_max {
             self.totals.busy += 1;
             self.reply(request.request_id, busy, outputs);
             return;
         }
+        for asked in ids.all() {
+            self.find_transaction(asked.transaction_id, outputs);
+        }
+        self.gateway_ids += ids_count;
         self.gateway_lookups.push_back(GatewayLookup {
             request_id: request.request_id,
             command: request.command.clone(),
+            ids,
             busy,
             expires_at: now.saturating_add_micros(self.config.visibility_timeout_micros),
         });
-        self.find_transaction(request.command.transaction_id(), outputs);
+    }
+
+    fn take_gateway_lookup(&mut self, at: usize) -> Option<GatewayLookup> {
+        let lookup = self.gateway_lookups.remove(at)?;
+        self.gateway_ids -= count(lookup.ids.all().len());
+        Some(lookup)
+    }
+
+    /// The answer to a command whose ids are all remembered, and the records that it waits for.
+    fn answer_from_memory(
+        &mut self,
+        transaction_id: TransactionId,
+        command: &Command,
+    ) -> Option<(u64, Answer)> {
+        let found = *self.recent.find(&transaction_id)?;
+        if let Command::Linked { transfers } = command {
+            let ids = Ids::of(command);
+            let remembered = transfers.members().iter().map(Command::transaction_id);
+            if !remembered.into_iter().all(|id| self.recent.find(&id).is_some()) {
+                return None;
+            }
+            return self.known_answer(command, &ids);
+        }
+        Some((found.sequence + 1, self.single_answer(transaction_id, command, found)))
+    }
+
+    /// The answer to a command of which an id has an outcome, and the records that it waits for. `None` if all is new.
+    fn known_answer(&mut self, command: &Command, ids: &Ids) -> Option<(u64, Answer)> {
+        match ids {
+            Ids::One(asked) => {
+                let found = self.known(asked)?;
+                Some((found.sequence + 1, self.single_answer(asked.transaction_id, command, found)))
+            }
+            Ids::Group(members) => {
+                let found: Vec<Option<Found>> = members.iter().map(|asked| self.known(asked)).collect();
+                let needs_before = found.iter().flatten().map(|found| found.sequence + 1).max()?;
+                Some((needs_before, self.group_answer(command, members, &found)))
+            }
+        }
+    }
+
+    /// What is known of an id: what was looked up, or what was executed since.
+    fn known(&self, asked: &Asked) -> Option<Found> {
+        match asked.lookup {
+            LookupState::Found(found) => Some(found),
+            LookupState::Asked | LookupState::Absent => self.recent.find(&asked.transaction_id).copied(),
+        }
     }
 
     /// The answer to a command whose id has an outcome: that outcome, or a conflict if the bodies differ.
-    fn known_answer(&mut self, transaction_id: TransactionId, command: &Command, found: Found) -> Answer {
+    fn single_answer(&mut self, transaction_id: TransactionId, command: &Command, found: Found) -> Answer {
         if command.fingerprint() == found.fingerprint {
             self.totals.repeats += 1;
             let outcome = Outcome { transaction_id, sequence: found.sequence, result: found.result };
@@ -370,6 +448,32 @@ impl<R: ReadModels> Pipeline<R> {
         } else {
             self.totals.conflicts += 1;
             Answer::Conflict { transaction_id }
+        }
+    }
+
+    /// The answer to a group of which a member has an outcome: all outcomes, if all members have one, of the same bodies and
+    /// in one record; otherwise a conflict, with the first member that has another body or, if there is none, an outcome.
+    fn group_answer(&mut self, command: &Command, members: &[Asked], found: &[Option<Found>]) -> Answer {
+        let known = command.members().iter().zip(members).zip(found);
+        let known =
+            known.filter_map(|((member, asked), found)| Some((member, asked.transaction_id, (*found)?)));
+        let other_body = known.clone().find(|(member, _, found)| member.fingerprint() != found.fingerprint);
+        let sequence = known.clone().next().map(|(_, _, found)| found.sequence);
+        let together = found.iter().all(|found| found.map(|found| found.sequence) == sequence);
+        match other_body.or_else(|| known.clone().next().filter(|_| !together)) {
+            Some((_, transaction_id, _)) => {
+                self.totals.conflicts += 1;
+                Answer::Conflict { transaction_id }
+            }
+            None => {
+                self.totals.repeats += 1;
+                let outcomes = known.map(|(_, transaction_id, Found { sequence, result, .. })| Outcome {
+                    transaction_id,
+                    sequence,
+                    result,
+                });
+                Answer::Linked { outcomes: outcomes.collect(), replayed: Replayed::Again }
+            }
         }
     }
 
@@ -425,13 +529,13 @@ impl<R: ReadModels> Pipeline<R> {
                 broker::Output::Undeliverable { position, .. } => {
                     let staged = self.stage.iter().position(|staged| staged.token.position == *position);
                     if let Some(staged) = staged.and_then(|at| self.stage.remove(at)) {
-                        let transaction_id = staged.transaction_id;
+                        let transaction_id = staged.ids.first();
                         self.reply(staged.request_id, Answer::DeadLettered { transaction_id }, outputs);
                     }
                 }
                 broker::Output::DeadLettered { message, .. } => {
                     let id = TransactionId::from_bytes(message.id.0);
-                    self.stage.retain(|staged| staged.transaction_id != id);
+                    self.stage.retain(|staged| staged.ids.first() != id);
                     self.answer_dead_letter(&message.body, outputs);
                 }
             }
@@ -462,14 +566,14 @@ impl<R: ReadModels> Pipeline<R> {
                 Lookup::TransactionAbsent { .. } => None,
             };
             self.resolve_gateway(now, id, found, outputs);
-            // Answers come in the order of the questions as a rule, so the search begins behind the last one.
-            let waits =
-                |staged: &Staged| staged.transaction_id == id && matches!(staged.lookup, LookupState::Asked);
+            // Answers come in the order of the questions as a rule, so the search begins where the last one was.
+            let waits = |staged: &Staged| staged.ids.waits_for(&id).is_some();
             let behind = (cursor..self.stage.len()).find(|at| waits(&self.stage[*at]));
             let before = || (0..cursor.min(self.stage.len())).find(|at| waits(&self.stage[*at]));
             if let Some(at) = behind.or_else(before) {
-                self.stage[at].lookup = found.map_or(LookupState::Absent, LookupState::Found);
-                cursor = at + 1;
+                let ids = &mut self.stage[at].ids;
+                ids.answer(&id, found);
+                cursor = if ids.are_answered() { at + 1 } else { at };
             }
         }
     }
@@ -484,13 +588,18 @@ impl<R: ReadModels> Pipeline<R> {
         if self.gateway_lookups.is_empty() {
             return;
         }
-        let at = self.gateway_lookups.iter().position(|lookup| lookup.command.transaction_id() == id);
-        let Some(lookup) = at.and_then(|at| self.gateway_lookups.remove(at)) else { return };
-        match found.or_else(|| self.recent.find(&id).copied()) {
-            Some(found) => {
-                let answer = self.known_answer(id, &lookup.command, found);
+        let at = self.gateway_lookups.iter().position(|lookup| lookup.ids.waits_for(&id).is_some());
+        let Some(at) = at else { return };
+        let ids = &mut self.gateway_lookups[at].ids;
+        ids.answer(&id, found);
+        if !ids.are_answered() {
+            return;
+        }
+        let Some(lookup) = self.take_gateway_lookup(at) else { return };
+        match self.known_answer(&lookup.command, &lookup.ids) {
+            Some((needs_before, answer)) => {
                 let reply = Reply { request_id: lookup.request_id, answer };
-                self.answer_when_durable(now, found.sequence + 1, reply, None, outputs);
+                self.answer_when_durable(now, needs_before, reply, None, outputs);
             }
             None => {
                 self.totals.busy += 1;
@@ -523,16 +632,17 @@ impl<R: ReadModels> Pipeline<R> {
         for delivery in deliveries {
             match open_envelope(&delivery.message.body) {
                 Ok((request_id, command)) => {
-                    let transaction_id = command.transaction_id();
-                    let lookup = match self.recent.find(&transaction_id) {
-                        Some(found) => LookupState::Found(*found),
-                        None => {
-                            self.find_transaction(transaction_id, outputs);
-                            LookupState::Asked
+                    let mut ids = Ids::of(&command);
+                    for asked in ids.all_mut() {
+                        match self.recent.find(&asked.transaction_id) {
+                            Some(found) => asked.lookup = LookupState::Found(*found),
+                            None => {
+                                self.totals.lookups += 1;
+                                outputs.push(Output::FindTransaction(asked.transaction_id));
+                            }
                         }
-                    };
-                    let token = delivery.token;
-                    self.stage.push_back(Staged { token, request_id, transaction_id, command, lookup });
+                    }
+                    self.stage.push_back(Staged { token: delivery.token, request_id, command, ids });
                 }
                 Err(malformed) => {
                     let reason = alloc::format!("{malformed}");
@@ -544,56 +654,85 @@ impl<R: ReadModels> Pipeline<R> {
 
     fn execute_staged(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
         while let Some(head) = self.stage.front() {
-            if matches!(head.lookup, LookupState::Asked)
-                || count(self.gathering.records.len()) >= self.config.append_records_max
-            {
+            if !head.ids.are_answered() || !self.has_room() {
                 return;
             }
             let Some(staged) = self.stage.pop_front() else { return };
             // An equal command may have been executed while this one waited for its look-up.
-            let known = match staged.lookup {
-                LookupState::Found(found) => Some(found),
-                LookupState::Asked | LookupState::Absent => self.recent.find(&staged.transaction_id).copied(),
-            };
-            match known {
-                Some(found) => {
-                    let Staged { token, request_id, transaction_id, command, .. } = staged;
-                    let answer = self.known_answer(transaction_id, &command, found);
+            match self.known_answer(&staged.command, &staged.ids) {
+                Some((needs_before, answer)) => {
+                    let Staged { token, request_id, .. } = staged;
                     let reply = Reply { request_id, answer };
-                    self.answer_when_durable(now, found.sequence + 1, reply, Some(token), outputs);
+                    self.answer_when_durable(now, needs_before, reply, Some(token), outputs);
                 }
                 None => self.execute(now, staged, outputs),
             }
         }
     }
 
+    /// Whether one more record may be gathered.
+    fn has_room(&self) -> bool {
+        self.gathering.transactions < self.config.append_records_max
+            && (self.gathering.bytes.len() as u64) < self.config.append_bytes_max
+    }
+
     fn execute(&mut self, now: Timestamp, staged: Staged, outputs: &mut Vec<Output>) {
-        let Staged { token, request_id, transaction_id, command, .. } = staged;
+        let Staged { token, request_id, command, ids } = staged;
         if let Command::OpenAccount { account, .. } = &command
             && self.ledger.find(account).is_some()
         {
             // Another body opened it: an equal one has an equal id, and would have been found.
             self.totals.conflicts += 1;
-            let reply = Reply { request_id, answer: Answer::Conflict { transaction_id } };
+            let reply = Reply { request_id, answer: Answer::Conflict { transaction_id: ids.first() } };
             self.answer_when_durable(now, self.next_sequence, reply, Some(token), outputs);
             return;
         }
+        if self.has_too_many_pending(&command) {
+            let answer =
+                Answer::Busy { depth: self.depth(), retry_after_micros: self.config.retry_after_micros };
+            self.totals.busy += 1;
+            self.reply(request_id, answer, outputs);
+            self.ack(now, token);
+            return;
+        }
         let events_start = self.gathering.events.len();
-        self.ledger.execute(now, &command, &mut self.gathering.events);
+        self.ledger.execute(self.recorded_at, &command, &mut self.gathering.events);
+        let sequence = self.record(command.kind(), count(ids.all().len()), events_start);
+        let answer = match &ids {
+            Ids::One(Asked { transaction_id, .. }) => {
+                let result = result_of(self.gathering.events.last());
+                let outcome = self.remember(*transaction_id, &command, sequence, result);
+                Answer::Done { outcome, replayed: Replayed::First }
+            }
+            Ids::Group(members) => {
+                // A refused group has one event for each member, and a completed one has no refusal.
+                let mut outcomes = Vec::with_capacity(members.len());
+                for (at, (asked, member)) in members.iter().zip(command.members()).enumerate() {
+                    let result = result_of(self.gathering.events.get(events_start + at));
+                    outcomes.push(self.remember(asked.transaction_id, member, sequence, result));
+                }
+                Answer::Linked { outcomes, replayed: Replayed::First }
+            }
+        };
+        self.answer_when_durable(now, sequence + 1, Reply { request_id, answer }, Some(token), outputs);
+    }
+
+    /// Would the command open more pending transfers than there may be?
+    fn has_too_many_pending(&self, command: &Command) -> bool {
+        let opened = command.members().iter().filter(|member| member.kind() == CommandKind::PendingTransfer);
+        let opened = opened.count() as u64;
+        opened > 0 && self.ledger.holds().len() + opened > u64::from(self.config.pending_transfers_max)
+    }
+
+    /// Applies the events from `events_start` on and makes one record of them.
+    fn record(&mut self, kind: CommandKind, transactions: u32, events_start: usize) -> u64 {
         let events = &self.gathering.events[events_start..];
         for event in events {
             self.ledger.apply(event);
         }
-        let result = match events.last() {
-            Some(Event::TransactionFailed(failure)) => TransactionResult::Refused(failure.reason),
-            Some(Event::AccountOpened { .. } | Event::MoneyDeducted { .. } | Event::MoneyCredited { .. }) => {
-                TransactionResult::Completed
-            }
-            None => unreachable!("every command has at least one event"),
-        };
         let sequence = self.next_sequence;
         let meta = RecordMeta {
-            kind: u16::from(command.kind() as u8),
+            kind: u16::from(kind as u8),
             kind_version: content::RECORD_VERSION,
             generation: self.generation,
             sequence,
@@ -604,15 +743,54 @@ impl<R: ReadModels> Pipeline<R> {
         self.encoder
             .record_with(&meta, &mut self.gathering.bytes, |payload| content::encode_events(events, payload));
         let events_end = self.gathering.events.len();
-        let kind = command.kind();
         self.gathering.records.push(Executed { recorded_at: self.recorded_at, kind, events_end, at });
+        self.gathering.transactions += transactions;
         self.next_sequence += 1;
         self.totals.executed += 1;
+        sequence
+    }
+
+    fn remember(
+        &mut self,
+        transaction_id: TransactionId,
+        command: &Command,
+        sequence: u64,
+        result: TransactionResult,
+    ) -> Outcome {
         let found = Found { sequence, fingerprint: command.fingerprint(), result };
         self.recent.insert(transaction_id, found, self.durable_before);
-        let answer =
-            Answer::Done { outcome: Outcome { transaction_id, sequence, result }, replayed: Replayed::First };
-        self.answer_when_durable(now, sequence + 1, Reply { request_id, answer }, Some(token), outputs);
+        Outcome { transaction_id, sequence, result }
+    }
+
+    /// Lets pending transfers expire, those with the earliest deadlines first.
+    fn expire_due(&mut self) {
+        for _ in 0..self.config.expiries_max {
+            let due = self.ledger.next_expiry().filter(|(at, _)| *at <= self.recorded_at);
+            let Some((_, pending_id)) = due.filter(|_| self.has_room()) else { return };
+            let events_start = self.gathering.events.len();
+            self.ledger.expire(self.recorded_at, pending_id, &mut self.gathering.events);
+            let sequence = self.record(CommandKind::ExpireTransfer, 1, events_start);
+            self.totals.expired += 1;
+            self.remember_expiry(sequence, events_start);
+        }
+    }
+
+    /// A client that sends the id of an expiry gets a conflict; if it had an answer before, it keeps that.
+    fn remember_expiry(&mut self, sequence: u64, events_start: usize) {
+        let record = Record {
+            sequence,
+            recorded_at: self.recorded_at,
+            generation: self.generation,
+            kind: CommandKind::ExpireTransfer,
+            events: &self.gathering.events[events_start..],
+        };
+        for transaction in record.transactions().flatten() {
+            let fingerprint = transaction.fingerprint(|index| self.ledger.account(index).name);
+            let found = Found { sequence, fingerprint, result: transaction.result() };
+            if self.recent.find(&transaction.transaction_id).is_none() {
+                self.recent.insert(transaction.transaction_id, found, self.durable_before);
+            }
+        }
     }
 
     fn append(&mut self, outputs: &mut Vec<Output>) {
@@ -684,7 +862,7 @@ impl<R: ReadModels> Pipeline<R> {
     }
 
     fn hand_on(&mut self, batch: Batch) {
-        let Batch { bytes: _, sealed, digest, border, first_sequence, records, events } = batch;
+        let Batch { bytes: _, sealed, digest, border, first_sequence, records, events, transactions: _ } = batch;
         self.read_models.publish(DurableBatch {
             bytes: sealed,
             border: border.expect("a batch ends in a seal"),
@@ -716,6 +894,7 @@ impl<R: ReadModels> Pipeline<R> {
         let envelopes = queued.iter().filter_map(|delivery| open_envelope(&delivery.message.body).ok());
         unanswered.extend(envelopes.map(|(request_id, _)| request_id));
         self.repeats_waiting = 0;
+        self.gateway_ids = 0;
         for request_id in unanswered {
             self.reply(request_id, Answer::Unavailable, outputs);
         }
@@ -732,6 +911,81 @@ impl<R: ReadModels> Pipeline<R> {
 impl Batch {
     fn next_sequence(&self) -> u64 {
         self.first_sequence + self.records.len() as u64
+    }
+}
+
+impl Ids {
+    /// The ids of a command, none of which is known yet.
+    fn of(command: &Command) -> Ids {
+        let asked = |transaction_id| Asked { transaction_id, lookup: LookupState::Asked };
+        match command {
+            Command::Linked { transfers } => {
+                let ids = transfers.members().iter().map(Command::transaction_id);
+                Ids::Group(ids.map(asked).collect())
+            }
+            Command::OpenAccount { .. }
+            | Command::Transfer { .. }
+            | Command::Deposit { .. }
+            | Command::Withdrawal { .. }
+            | Command::PendingTransfer { .. }
+            | Command::PostTransfer { .. }
+            | Command::VoidTransfer { .. }
+            | Command::SetFloor { .. } => Ids::One(asked(command.transaction_id())),
+        }
+    }
+
+    fn all(&self) -> &[Asked] {
+        match self {
+            Ids::One(asked) => core::slice::from_ref(asked),
+            Ids::Group(members) => members,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Asked] {
+        match self {
+            Ids::One(asked) => core::slice::from_mut(asked),
+            Ids::Group(members) => members,
+        }
+    }
+
+    /// The id of the command; that of the first member of a group.
+    fn first(&self) -> TransactionId {
+        self.all()[0].transaction_id
+    }
+
+    /// Where a look-up of this id is awaited.
+    fn waits_for(&self, id: &TransactionId) -> Option<usize> {
+        let waits = |asked: &Asked| asked.transaction_id == *id && matches!(asked.lookup, LookupState::Asked);
+        self.all().iter().position(waits)
+    }
+
+    fn answer(&mut self, id: &TransactionId, found: Option<Found>) {
+        if let Some(at) = self.waits_for(id) {
+            self.all_mut()[at].lookup = found.map_or(LookupState::Absent, LookupState::Found);
+        }
+    }
+
+    fn are_answered(&self) -> bool {
+        self.all().iter().all(|asked| !matches!(asked.lookup, LookupState::Asked))
+    }
+}
+
+/// What a transaction came to, by its last event, or by any event of a group.
+fn result_of(event: Option<&Event>) -> TransactionResult {
+    match event {
+        Some(Event::TransactionFailed(failure)) => TransactionResult::Refused(failure.reason),
+        Some(
+            Event::AccountOpened { .. }
+            | Event::MoneyDeducted { .. }
+            | Event::MoneyCredited { .. }
+            | Event::TransferPending { .. }
+            | Event::TransferPosted { .. }
+            | Event::TransferVoided { .. }
+            | Event::TransferExpired { .. }
+            | Event::FloorChanged { .. }
+            | Event::MetadataAttached { .. },
+        ) => TransactionResult::Completed,
+        None => unreachable!("every command has at least one event"),
     }
 }
 

@@ -7,7 +7,8 @@ use ledger::TransactionId;
 use projection::Found;
 use twox_hash::xxhash3_64::Hasher;
 
-/// A bounded, ordered memory of outcomes. Forgets the oldest durable ones first, never one that is not durable.
+/// A bounded, ordered memory of outcomes. Forgets the oldest durable ones first, never one that is not durable, and never
+/// one of the newest records, which a look-up on its way may have missed: with groups these may be more than `max` ids.
 #[derive(Clone, Debug)]
 pub(crate) struct RecentIds {
     /// In order of sequence.
@@ -18,12 +19,14 @@ pub(crate) struct RecentIds {
     table: HashTable<u64>,
     seed: u64,
     max: usize,
+    /// The ids of so many of the newest records are never forgotten.
+    records_min: u64,
 }
 
 impl RecentIds {
-    pub(crate) fn new(max: u32, seed: u64) -> Self {
+    pub(crate) fn new(max: u32, records_min: u64, seed: u64) -> Self {
         let max = usize::try_from(max).expect("a u32 fits into usize on every supported target");
-        RecentIds { ring: VecDeque::new(), forgotten: 0, table: HashTable::new(), seed, max }
+        RecentIds { ring: VecDeque::new(), forgotten: 0, table: HashTable::new(), seed, max, records_min }
     }
 
     pub(crate) fn find(&self, id: &TransactionId) -> Option<&Found> {
@@ -32,10 +35,12 @@ impl RecentIds {
         Some(&self.entry(*number).1)
     }
 
-    /// `id` is new, and `found.sequence` is above every one before. `durable_before`: what may be forgotten.
+    /// `id` is new, and `found.sequence` is not below any before. `durable_before`: what may be forgotten.
     pub(crate) fn insert(&mut self, id: TransactionId, found: Found, durable_before: u64) {
         while self.ring.len() >= self.max
-            && self.ring.front().is_some_and(|(_, oldest)| oldest.sequence < durable_before)
+            && self.ring.front().is_some_and(|(_, oldest)| {
+                oldest.sequence < durable_before && oldest.sequence + self.records_min <= found.sequence
+            })
         {
             self.forget_oldest();
         }

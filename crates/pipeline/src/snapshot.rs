@@ -7,26 +7,30 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use journal::{Header, Seal, SealBorder};
-use ledger::{AccountName, AccountView, Asset, Digest, Ledger, Unrestorable};
+use ledger::{
+    AccountIndex, AccountName, AccountView, Asset, Digest, Hold, Holds, Ledger, TransactionId, Unrestorable,
+};
 use projection::{BalanceRow, Balances, Counts, KINDS_COUNT, Projections, RESULTS_COUNT};
 use time::Timestamp;
 
-use crate::command_bytes::{Malformed, Reader, put_text};
+use crate::command_bytes::{Malformed, Reader, put_text, put_time};
 use crate::content::{CONTENT_KIND, LogIdentity};
 
 /// The first bytes of a snapshot; a text conversion shows in them, as in a log's.
 pub const SNAPSHOT_MAGIC: [u8; 8] = *b"\x89WLSNP\r\n";
 /// The version of the layout that this crate writes and reads.
-pub const SNAPSHOT_VERSION: u16 = 1;
+pub const SNAPSHOT_VERSION: u16 = 2;
 
 /// Bytes of the BLAKE3 hash that a snapshot ends in.
 const HASH_BYTES: usize = 32;
 /// Bytes before the counts.
 const FIXED_BYTES: usize = 176;
-/// The least that an account takes: a name of one byte, asset, floor and balance.
-const ACCOUNT_BYTES_MIN: usize = 2 + 4 + 8 + 8;
+/// The least that an account takes: a name of one byte, asset, floor, balance and what is held of it.
+const ACCOUNT_BYTES_MIN: usize = 2 + 4 + 8 + 8 + 8;
+/// The least that a pending transfer takes: its id, two accounts, an amount and that it has no deadline.
+const HOLD_BYTES_MIN: usize = 16 + 4 + 4 + 8 + 1;
 
-/// What is durable, copied out of a pipeline at one moment: a copy costs O(accounts) and is taken on the thread of the
+/// What is durable, copied out of a pipeline at one moment: a copy costs O(accounts + open pending transfers) and is taken on the thread of the
 /// pipeline, [`DurableView::encode`] then runs on any other.
 #[derive(Clone)]
 pub struct DurableView {
@@ -34,6 +38,7 @@ pub struct DurableView {
     pub(crate) border: Option<SealBorder>,
     pub(crate) digest: Digest,
     pub(crate) balances: Balances,
+    pub(crate) holds: Holds,
     pub(crate) counts: Counts,
 }
 
@@ -48,10 +53,12 @@ pub struct Snapshot {
     pub border: Option<SealBorder>,
     /// The digest of the ledger there.
     pub digest: Digest,
-    /// How many commands came to which end; their sum is the next sequence.
+    /// How many commands came to which end; their checkpoint is the next sequence.
     pub counts: Counts,
     /// All accounts in the order of their indices.
     pub accounts: Vec<SnapshotAccount>,
+    /// The open pending transfers in the order of their ids.
+    pub holds: Vec<(TransactionId, Hold)>,
 }
 
 /// An account in a snapshot.
@@ -67,6 +74,8 @@ pub struct SnapshotAccount {
     pub floor: i64,
     /// The balance in minor units.
     pub posted: i64,
+    /// What is held of it for pending transfers, in minor units.
+    pub pending: i64,
 }
 
 /// Why bytes are not a snapshot, or a snapshot is not that of a ledger.
@@ -82,7 +91,7 @@ pub struct SnapshotError {
 
 impl DurableView {
     /// A copy of read models that stand at a border: the state behind the log's last seal, with the ledger's digest as of
-    /// there. `None` if records stand behind that seal, or before there is one. Costs O(accounts).
+    /// there. `None` if records stand behind that seal, or before there is one. Costs O(accounts + open pending transfers).
     pub fn of(
         identity: LogIdentity,
         border: Option<&SealBorder>,
@@ -96,6 +105,7 @@ impl DurableView {
             border: border.copied(),
             digest,
             balances: balances.clone(),
+            holds: projections.pending.holds().clone(),
             counts: counts.clone(),
         })
     }
@@ -118,7 +128,7 @@ impl DurableView {
     /// The bytes of its [`Snapshot`]. Costs O(accounts).
     pub fn encode(&self) -> Vec<u8> {
         let accounts = self.balances.iter().map(|(_, row)| view_of(row));
-        encode(&self.identity, self.border.as_ref(), self.digest, &self.counts, accounts)
+        encode(&self.identity, self.border.as_ref(), self.digest, &self.counts, accounts, self.holds.iter())
     }
 }
 
@@ -136,7 +146,8 @@ impl Snapshot {
     /// The bytes. Equal snapshots have equal bytes, on every machine.
     pub fn encode(&self) -> Vec<u8> {
         let accounts = self.accounts.iter().map(SnapshotAccount::view);
-        encode(&self.identity, self.border.as_ref(), self.digest, &self.counts, accounts)
+        let holds = self.holds.iter().copied();
+        encode(&self.identity, self.border.as_ref(), self.digest, &self.counts, accounts, holds)
     }
 
     /// Reads what [`Snapshot::encode`] or [`DurableView::encode`] wrote, and nothing else: one state has one form. The
@@ -160,13 +171,15 @@ impl Snapshot {
     /// The ledger as of the snapshot, after every check that can be made. `hash_seed` keys its tables in memory.
     ///
     /// # Errors
-    /// No ledger has these accounts.
+    /// No ledger has these accounts and pending transfers.
     pub fn ledger(&self, hash_seed: u64) -> Result<Ledger, SnapshotError> {
         let views = self.accounts.iter().map(SnapshotAccount::view);
-        Ledger::restore(hash_seed, views, self.digest).map_err(|unrestorable| {
+        let holds = self.holds.iter().copied();
+        Ledger::restore(hash_seed, views, holds, self.digest).map_err(|unrestorable| {
             let field = match &unrestorable {
                 Unrestorable::Account { .. } | Unrestorable::BelowFloor { .. } => "an account",
                 Unrestorable::Unbalanced { .. } => "the accounts",
+                Unrestorable::Hold { .. } | Unrestorable::Pending { .. } => "the pending transfers",
             };
             refused(self.accounts_at_byte(), field, format!("{unrestorable}"))
         })
@@ -183,19 +196,19 @@ impl Snapshot {
 
 impl SnapshotAccount {
     fn view(&self) -> AccountView<'_> {
-        let SnapshotAccount { name, asset, scale, floor, posted } = self;
-        AccountView { name, asset, scale: *scale, floor: *floor, posted: *posted }
+        let SnapshotAccount { name, asset, scale, floor, posted, pending } = self;
+        AccountView { name, asset, scale: *scale, floor: *floor, posted: *posted, pending: *pending }
     }
 
     pub(crate) fn row(&self) -> BalanceRow<'_> {
-        let SnapshotAccount { name, asset, scale, floor, posted } = self;
-        BalanceRow { name, asset, scale: *scale, floor: *floor, posted: *posted }
+        let SnapshotAccount { name, asset, scale, floor, posted, pending } = self;
+        BalanceRow { name, asset, scale: *scale, floor: *floor, posted: *posted, pending: *pending }
     }
 }
 
 fn view_of(row: BalanceRow<'_>) -> AccountView<'_> {
-    let BalanceRow { name, asset, scale, floor, posted } = row;
-    AccountView { name, asset, scale, floor, posted }
+    let BalanceRow { name, asset, scale, floor, posted, pending } = row;
+    AccountView { name, asset, scale, floor, posted, pending }
 }
 
 /// Assets get numbers in the order in which the accounts name them first.
@@ -205,6 +218,7 @@ fn encode<'a>(
     digest: Digest,
     counts: &Counts,
     accounts: impl ExactSizeIterator<Item = AccountView<'a>> + Clone,
+    holds: impl ExactSizeIterator<Item = (TransactionId, Hold)>,
 ) -> Vec<u8> {
     let mut numbers: BTreeMap<&Asset, u32> = BTreeMap::new();
     let mut assets: Vec<(&Asset, u8)> = Vec::new();
@@ -214,7 +228,7 @@ fn encode<'a>(
             count(assets.len() - 1)
         });
     }
-    let mut out = Vec::with_capacity(1_024 + accounts.len() * 48);
+    let mut out = Vec::with_capacity(2_048 + accounts.len() * 56 + holds.len() * 41);
     encode_fixed(identity, border, counts.checkpoint(), digest, &mut out);
     out.push(small(KINDS_COUNT));
     out.push(small(RESULTS_COUNT));
@@ -232,6 +246,15 @@ fn encode<'a>(
         out.extend_from_slice(&numbers[account.asset].to_le_bytes());
         out.extend_from_slice(&account.floor.to_le_bytes());
         out.extend_from_slice(&account.posted.to_le_bytes());
+        out.extend_from_slice(&account.pending.to_le_bytes());
+    }
+    out.extend_from_slice(&count(holds.len()).to_le_bytes());
+    for (pending_id, Hold { from_account, to_account, amount, expires_at }) in holds {
+        out.extend_from_slice(&pending_id.as_bytes());
+        out.extend_from_slice(&from_account.0.to_le_bytes());
+        out.extend_from_slice(&to_account.0.to_le_bytes());
+        out.extend_from_slice(&amount.to_le_bytes());
+        put_time(expires_at, &mut out);
     }
     let hash = blake3::hash(&out);
     out.extend_from_slice(hash.as_bytes());
@@ -320,17 +343,14 @@ fn decode_body(reader: &mut Reader<'_>) -> Result<Snapshot, Refused> {
     let next_sequence = reader.u64("the next sequence")?;
     let border = decode_border(reader, identity, next_sequence)?;
     let digest = Digest::from_u128(u128::from_le_bytes(reader.array("the digest")?));
-    let counts = decode_counts(reader)?;
-    if counts.checkpoint() != next_sequence {
-        let what = format!("they count {} commands in {next_sequence} records", counts.checkpoint());
-        return field(FIXED_BYTES, "the counts", what);
-    }
+    let counts = decode_counts(reader, next_sequence)?;
     let accounts = decode_accounts(reader)?;
+    let holds = decode_holds(reader)?;
     reader.end()?;
     if border.is_none() && (digest != Digest::default() || !accounts.is_empty()) {
         return field(160, "the digest", String::from("a log without a record has a state"));
     }
-    Ok(Snapshot { identity, border, digest, counts, accounts })
+    Ok(Snapshot { identity, border, digest, counts, accounts, holds })
 }
 
 fn decode_border(
@@ -369,7 +389,7 @@ fn decode_border(
     }
 }
 
-fn decode_counts(reader: &mut Reader<'_>) -> Result<Counts, Refused> {
+fn decode_counts(reader: &mut Reader<'_>, next_sequence: u64) -> Result<Counts, Refused> {
     let at_byte = reader.at();
     let table = (reader.u8("the number of kinds")?, reader.u8("the number of results")?);
     if table != (small(KINDS_COUNT), small(RESULTS_COUNT)) {
@@ -383,8 +403,9 @@ fn decode_counts(reader: &mut Reader<'_>) -> Result<Counts, Refused> {
     for count in counts.iter_mut().flatten() {
         *count = reader.u64("the counts")?;
     }
-    Counts::restore(counts).ok_or_else(|| {
-        Refused::Field(refused(at_byte, "the counts", String::from("their sum is no sequence")))
+    Counts::restore(next_sequence, counts).ok_or_else(|| {
+        let what = format!("{next_sequence} records cannot have so many commands");
+        Refused::Field(refused(at_byte, "the counts", what))
     })
 }
 
@@ -409,7 +430,8 @@ fn decode_accounts(reader: &mut Reader<'_>) -> Result<Vec<SnapshotAccount>, Refu
         };
         seen = seen.max(number + 1);
         let (floor, posted) = (reader.i64("a floor")?, reader.i64("a balance")?);
-        accounts.push(SnapshotAccount { name, asset: asset.clone(), scale: *scale, floor, posted });
+        let pending = reader.i64("what is held")?;
+        accounts.push(SnapshotAccount { name, asset: asset.clone(), scale: *scale, floor, posted, pending });
     }
     let mut names: Vec<&Asset> = assets.iter().map(|(asset, _)| asset).collect();
     names.sort_unstable();
@@ -418,6 +440,29 @@ fn decode_accounts(reader: &mut Reader<'_>) -> Result<Vec<SnapshotAccount>, Refu
         return Err(Refused::Malformed(reader.malformed("an account for each asset, and each asset once")));
     }
     Ok(accounts)
+}
+
+/// The ids must rise, so that one state has one form.
+fn decode_holds(reader: &mut Reader<'_>) -> Result<Vec<(TransactionId, Hold)>, Refused> {
+    let holds_count = reader.u32("the number of pending transfers")?;
+    let room = (holds_count as usize).min(reader.rest_bytes() / HOLD_BYTES_MIN);
+    let mut holds: Vec<(TransactionId, Hold)> = Vec::with_capacity(room);
+    for _ in 0..holds_count {
+        let at_byte = reader.at();
+        let pending_id = reader.transaction_id()?;
+        if holds.last().is_some_and(|(last, _)| *last >= pending_id) {
+            let what = format!("{pending_id} does not come behind the one before it");
+            return Err(Refused::Field(refused(at_byte, "a pending transfer", what)));
+        }
+        let hold = Hold {
+            from_account: AccountIndex(reader.u32("an account index")?),
+            to_account: AccountIndex(reader.u32("an account index")?),
+            amount: reader.i64("an amount")?,
+            expires_at: reader.optional_time()?,
+        };
+        holds.push((pending_id, hold));
+    }
+    Ok(holds)
 }
 
 fn refused(at_byte: usize, field: &'static str, what: String) -> SnapshotError {

@@ -108,12 +108,21 @@ pub enum Answer {
         /// Whether this is a repeat.
         replayed: Replayed,
     },
-    /// `TransactionIdReused`: the id (or the account name) is taken by another body. Nothing is written.
+    /// The members of a group have outcomes, and they are durable: all of them completed, or all were refused.
+    Linked {
+        /// The outcomes in the order of the members, all in one record; the same ones for every repeat.
+        outcomes: Vec<Outcome>,
+        /// Whether this is a repeat.
+        replayed: Replayed,
+    },
+    /// `TransactionIdReused`: the id (or the account name) is taken by another body. Nothing is written. A group
+    /// conflicts if any of its members has an outcome and they are not, together, a group that was answered before.
     Conflict {
-        /// The id that was sent.
+        /// The id that was sent; of a group the first that is taken.
         transaction_id: TransactionId,
     },
-    /// The command was not accepted; it consumed no id. Send it again.
+    /// The command was not accepted: the queue is full, or there are as many pending transfers as there may be. It consumed
+    /// no id. Send it again.
     Busy {
         /// Commands in the queue.
         depth: u32,
@@ -141,7 +150,7 @@ pub enum Replayed {
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its id; for an account opening the id derived from its body.
+    /// Its id, of a member of a group its own; for an account opening the id derived from its body.
     pub transaction_id: TransactionId,
     /// The record that holds it.
     pub sequence: u64,

@@ -32,11 +32,22 @@ pub struct BalanceRow<'a> {
     pub floor: i64,
     /// The balance in minor units; of a world account 0 or less.
     pub posted: i64,
+    /// What is held of it for pending transfers, in minor units, 0 or more.
+    pub pending: i64,
+}
+
+impl BalanceRow<'_> {
+    /// The balance without what is held of it; never below the floor.
+    pub fn available(&self) -> i64 {
+        // No overflow: the ledger keeps the difference at the floor or above.
+        self.posted - self.pending
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Account {
     posted: i64,
+    pending: i64,
     floor: i64,
     asset: u32,
 }
@@ -60,9 +71,10 @@ impl Balances {
         rows: impl IntoIterator<Item = BalanceRow<'a>>,
     ) -> Balances {
         let mut balances = Balances { checkpoint, ..Balances::new(hash_seed) };
-        for BalanceRow { name, asset, scale, floor, posted } in rows {
+        for BalanceRow { name, asset, scale, floor, posted, pending } in rows {
             balances.open(name, asset, scale, floor);
-            balances.accounts.last_mut().expect("just opened").posted = posted;
+            let account = balances.accounts.last_mut().expect("just opened");
+            (account.posted, account.pending) = (posted, pending);
         }
         balances
     }
@@ -88,7 +100,8 @@ impl Balances {
             panic!("there is no account {index} among {}", self.len());
         };
         let (asset, scale) = &self.assets[account.asset as usize];
-        BalanceRow { name, asset, scale: *scale, floor: account.floor, posted: account.posted }
+        let Account { posted, pending, floor, .. } = *account;
+        BalanceRow { name, asset, scale: *scale, floor, posted, pending }
     }
 
     /// Every account, in the order of the indices, which is that in which they were opened.
@@ -130,7 +143,18 @@ impl Balances {
                 Event::MoneyCredited { account, amount, .. } => {
                     self.change(*account, |posted| posted.checked_add(*amount));
                 }
-                Event::TransactionFailed(_) => {}
+                Event::TransferPending { from_account, amount, .. } => self.hold(*from_account, *amount),
+                Event::TransferPosted { from_account, to_account, amount, pending_amount, .. } => {
+                    self.hold(*from_account, -*pending_amount);
+                    self.change(*from_account, |posted| posted.checked_sub(*amount));
+                    self.change(*to_account, |posted| posted.checked_add(*amount));
+                }
+                Event::TransferVoided { from_account, amount, .. }
+                | Event::TransferExpired { from_account, amount, .. } => self.hold(*from_account, -*amount),
+                Event::FloorChanged { account, floor, .. } => {
+                    self.accounts[account.0 as usize].floor = *floor;
+                }
+                Event::MetadataAttached { .. } | Event::TransactionFailed(_) => {}
             }
         }
     }
@@ -148,11 +172,17 @@ impl Balances {
             self.assets.len() - 1
         });
         let asset = u32::try_from(asset_index).expect("there are no more assets than accounts");
-        self.accounts.push(Account { posted: 0, floor, asset });
+        self.accounts.push(Account { posted: 0, pending: 0, floor, asset });
         let index = self.names.push(name.clone());
         let (seed, names) = (self.hash_seed, &self.names);
         let rehash = |&index: &u32| names.at(index).map_or(0, |name| hash_name(seed, name));
         self.indices.insert_unique(hash_name(seed, name), index, rehash);
+    }
+
+    /// Holds so much more, or less if it is negative.
+    fn hold(&mut self, index: AccountIndex, amount: i64) {
+        let account = &mut self.accounts[index.0 as usize];
+        account.pending = account.pending.checked_add(amount).expect("the ledger keeps holds in range");
     }
 
     fn change(&mut self, index: AccountIndex, changed: impl FnOnce(i64) -> Option<i64>) {

@@ -1,14 +1,15 @@
 //! How many commands came to which end.
 
-use ledger::{CommandKind, Reason, Record, Transaction, TransactionResult};
+use ledger::{AccountIndex, AccountName, CommandKind, LINKED_MAX, Reason, Record, TransactionResult};
 
-use crate::{advance, transaction_of};
+use crate::{advance, transactions_of};
 
-/// How many commands of each kind completed, and how many were refused for which reason.
+/// How many commands of each kind completed, and how many were refused for which reason. Members of a group count under
+/// their own kinds; the group counts once more under its own, as refused for the reason of the member that was to blame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
     checkpoint: u64,
-    /// By kind, then by the number of the result.
+    /// By the number of the kind, then by that of the result.
     counts: [[u64; RESULTS_COUNT]; KINDS_COUNT],
 }
 
@@ -22,15 +23,21 @@ impl Counts {
         Counts { checkpoint: 0, counts: Default::default() }
     }
 
-    /// These counts, as [`Counts::all`] gives them; the checkpoint is their sum, because every record counts once.
-    /// `None` if the sum is more than a sequence can be.
-    pub fn restore(counts: [[u64; RESULTS_COUNT]; KINDS_COUNT]) -> Option<Counts> {
-        let checkpoint = counts.iter().flatten().try_fold(0, |sum: u64, count| sum.checked_add(*count))?;
-        Some(Counts { checkpoint, counts })
+    /// These counts, as [`Counts::all`] gives them, of the records below `checkpoint`. `None` if so many records cannot
+    /// have these counts.
+    pub fn restore(checkpoint: u64, counts: [[u64; RESULTS_COUNT]; KINDS_COUNT]) -> Option<Counts> {
+        let sum =
+            |kind: CommandKind| -> u128 { counts[row(kind)].iter().map(|count| u128::from(*count)).sum() };
+        let groups = sum(CommandKind::Linked);
+        let transactions: u128 = CommandKind::ALL.into_iter().map(sum).sum::<u128>() - groups;
+        // Every record has one transaction, but that of a group has 2 to LINKED_MAX.
+        let more = transactions.checked_sub(u128::from(checkpoint))?;
+        let fits = more >= groups && more <= groups * (LINKED_MAX as u128 - 1);
+        fits.then_some(Counts { checkpoint, counts })
     }
 
-    /// All counts: by kind, in the order of [`CommandKind::ALL`], and in it completed first, then by reason, in the order
-    /// of [`Reason::ALL`].
+    /// All counts: by kind, in the order of [`CommandKind::ALL`], and in it completed first, then by the numbers of the
+    /// reasons ([`TransactionResult::as_u8`]).
     pub fn all(&self) -> &[[u64; RESULTS_COUNT]; KINDS_COUNT] {
         &self.counts
     }
@@ -55,9 +62,10 @@ impl Counts {
         self.counts[row(kind)][1..].iter().sum()
     }
 
-    /// How many commands of all kinds were refused for this reason.
+    /// How many commands of all kinds were refused for this reason. Members of groups count, groups do not.
     pub fn failed_for(&self, reason: Reason) -> u64 {
-        CommandKind::ALL.into_iter().map(|kind| self.count(kind, TransactionResult::Refused(reason))).sum()
+        let kinds = CommandKind::ALL.into_iter().filter(|kind| *kind != CommandKind::Linked);
+        kinds.map(|kind| self.count(kind, TransactionResult::Refused(reason))).sum()
     }
 
     /// Transfers between clients that completed; openings, deposits and withdrawals do not count.
@@ -100,17 +108,28 @@ impl Counts {
         self.failed(CommandKind::Withdrawal)
     }
 
-    /// Takes the next record in.
+    /// Takes the next record in. `name` knows every account that the record's events name by index.
     ///
     /// # Panics
     /// If the record is not the next one, or is none that the ledger writes.
-    pub fn fold(&mut self, record: &Record<'_>) {
-        self.fold_transaction(record, &transaction_of(record));
-    }
-
-    pub(crate) fn fold_transaction(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
+    pub fn fold<'n>(&mut self, record: &Record<'_>, name: impl Fn(AccountIndex) -> &'n AccountName) {
         advance(&mut self.checkpoint, record);
-        self.counts[row(record.kind)][usize::from(transaction.result().as_u8())] += 1;
+        let is_group = record.kind == CommandKind::Linked;
+        let mut group = TransactionResult::Completed;
+        for transaction in transactions_of(record) {
+            let result = transaction.result();
+            // Outside a group the record says the kind, and no names are needed to tell it.
+            let kind = if is_group { transaction.kind(|index| name(index)) } else { record.kind };
+            self.counts[row(kind)][usize::from(result.as_u8())] += 1;
+            if result != TransactionResult::Refused(Reason::LinkedFailed)
+                && result != TransactionResult::Completed
+            {
+                group = result;
+            }
+        }
+        if is_group {
+            self.counts[row(CommandKind::Linked)][usize::from(group.as_u8())] += 1;
+        }
     }
 }
 

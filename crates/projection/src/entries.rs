@@ -1,15 +1,15 @@
-//! What came to and went from every account: two entries for each transfer.
+//! What came to and went from every account: two entries for each transfer that was made.
 
 use alloc::vec::Vec;
 
-use ledger::{AccountIndex, CommandKind, Event, Record, Transaction, TransactionId};
+use ledger::{AccountIndex, CommandKind, Event, Record, Transaction, TransactionBody, TransactionId};
 use time::Timestamp;
 
 use crate::{
     advance,
     history::Chunks,
-    transaction_of,
     transactions::{Row, Transactions},
+    transactions_of,
 };
 
 /// The entries of all accounts, each account's chained from the newest to the oldest. What both sides of a transfer share
@@ -18,12 +18,14 @@ use crate::{
 pub struct Entries {
     begins_at: u64,
     checkpoint: u64,
+    /// How many transactions there are, which is the number of the next row in [`Transactions`].
+    rows: u32,
     /// Even numbers are payers' sides, the odd number behind each is the payee's.
     links: Chunks<Link>,
     heads: Vec<Head>,
 }
 
-/// One side of a completed transfer, deposit, withdrawal or opening balance.
+/// One side of a completed transfer, deposit, withdrawal, opening balance or posted transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Asks for what is older than this entry.
@@ -69,13 +71,13 @@ const NONE: u32 = u32::MAX;
 
 impl Entries {
     pub(crate) fn new() -> Entries {
-        Entries { begins_at: 0, checkpoint: 0, links: Chunks::new(), heads: Vec::new() }
+        Entries { begins_at: 0, checkpoint: 0, rows: 0, links: Chunks::new(), heads: Vec::new() }
     }
 
     /// No entries yet, from this record on, of accounts with these balances.
     pub(crate) fn restore(begins_at: u64, balances: impl IntoIterator<Item = i64>) -> Entries {
         let heads = balances.into_iter().map(|balance| Head { balance, newest: NONE }).collect();
-        Entries { begins_at, checkpoint: begins_at, links: Chunks::new(), heads }
+        Entries { begins_at, checkpoint: begins_at, rows: 0, links: Chunks::new(), heads }
     }
 
     /// Entries of records with a smaller sequence are not here: 0, unless this goes on from a snapshot.
@@ -118,29 +120,44 @@ impl Entries {
     /// # Panics
     /// If the record is not the next one, is none that the ledger writes, or makes more than `u32::MAX` entries.
     pub fn fold(&mut self, record: &Record<'_>) {
-        self.fold_transaction(record, &transaction_of(record));
-    }
-
-    pub(crate) fn fold_transaction(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
         advance(&mut self.checkpoint, record);
-        let number = u32::try_from(record.sequence - self.begins_at);
-        let number = number.expect("history holds at most u32::MAX records");
         for event in record.events {
             match event {
                 Event::AccountOpened { .. } => self.heads.push(Head { balance: 0, newest: NONE }),
-                Event::MoneyDeducted { .. } | Event::MoneyCredited { .. } | Event::TransactionFailed(_) => {}
+                Event::MoneyDeducted { .. }
+                | Event::MoneyCredited { .. }
+                | Event::TransferPending { .. }
+                | Event::TransferPosted { .. }
+                | Event::TransferVoided { .. }
+                | Event::TransferExpired { .. }
+                | Event::FloorChanged { .. }
+                | Event::MetadataAttached { .. }
+                | Event::TransactionFailed(_) => {}
             }
         }
-        match transaction {
-            Transaction::Opened(opening) => {
+        for transaction in transactions_of(record) {
+            self.fold_transaction(&transaction);
+        }
+    }
+
+    fn fold_transaction(&mut self, transaction: &Transaction<'_>) {
+        let number = self.rows;
+        self.rows = number.checked_add(1).expect("history holds at most u32::MAX transactions");
+        match transaction.body {
+            TransactionBody::Opened(opening) => {
                 if let Some(funding) = opening.funding {
                     self.link_both(number, funding.from_account, funding.to_account, funding.amount);
                 }
             }
-            Transaction::Moved { from_account, to_account, amount, .. } => {
-                self.link_both(number, *from_account, *to_account, *amount);
+            TransactionBody::Moved { from_account, to_account, amount }
+            | TransactionBody::Posted { from_account, to_account, amount, .. } => {
+                self.link_both(number, from_account, to_account, amount);
             }
-            Transaction::Failed(_) => {}
+            TransactionBody::Pending { .. }
+            | TransactionBody::Voided(_)
+            | TransactionBody::Expired(_)
+            | TransactionBody::FloorSet { .. }
+            | TransactionBody::Failed(_) => {}
         }
     }
 
@@ -164,7 +181,7 @@ impl Entries {
     /// The entry with this number, if it is the account's, and the number of the one before it.
     fn entry(&self, transactions: &Transactions, account: AccountIndex, number: u32) -> Option<(Entry, u32)> {
         let Link { balance_after, transaction, previous } = *self.links.at(number)?;
-        let Row { id, recorded_at, amount, from, to, kind, .. } = *transactions.moved(transaction)?;
+        let Row { id, recorded_at, amount, from, to, kind, record, .. } = *transactions.moved(transaction)?;
         let (owner, counterparty, amount) =
             if number.is_multiple_of(2) { (from, to, -amount) } else { (to, from, amount) };
         if owner != account.0 {
@@ -172,7 +189,7 @@ impl Entries {
         }
         let entry = Entry {
             cursor: EntryCursor(number),
-            sequence: self.begins_at + u64::from(transaction),
+            sequence: self.begins_at + u64::from(record),
             recorded_at,
             transaction_id: id,
             kind,

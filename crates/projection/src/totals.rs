@@ -55,7 +55,16 @@ impl Totals {
                 Event::AccountOpened { account, asset, .. } => self.open(account, asset),
                 Event::MoneyDeducted { account, amount, .. } => self.add(*account, -i128::from(*amount)),
                 Event::MoneyCredited { account, amount, .. } => self.add(*account, i128::from(*amount)),
-                Event::TransactionFailed(_) => {}
+                Event::TransferPosted { from_account, to_account, amount, .. } => {
+                    self.add(*from_account, -i128::from(*amount));
+                    self.add(*to_account, i128::from(*amount));
+                }
+                Event::TransferPending { .. }
+                | Event::TransferVoided { .. }
+                | Event::TransferExpired { .. }
+                | Event::FloorChanged { .. }
+                | Event::MetadataAttached { .. }
+                | Event::TransactionFailed(_) => {}
             }
         }
     }

@@ -101,6 +101,7 @@ impl<R: ReadModels> Pipeline<R> {
             appends_in_flight: count(self.in_flight.len()),
             records_in_flight: self.in_flight.iter().map(|batch| count(batch.records.len())).sum(),
             replies_waiting: count(self.waiting.len()),
+            pending_transfers: self.ledger.holds().len(),
             totals: self.totals,
         }
     }
