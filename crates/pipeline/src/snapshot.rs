@@ -91,7 +91,7 @@ pub struct SnapshotError {
 
 impl DurableView {
     /// A copy of read models that stand at a border: the state behind the log's last seal, with the ledger's digest as of
-    /// there. `None` if records stand behind that seal, or before there is one. Costs O(accounts).
+    /// there. `None` if records stand behind that seal, or before there is one. Costs O(accounts + open pending transfers).
     pub fn of(
         identity: LogIdentity,
         border: Option<&SealBorder>,
