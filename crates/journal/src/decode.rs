@@ -156,6 +156,35 @@ impl<'a> Lone<'a> {
     }
 }
 
+/// What a frame begins with, unchecked: to walk over frames that were checked before, without reading all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHead {
+    /// Bytes of the whole frame.
+    pub bytes: usize,
+    /// Of a record, its sequence and its time in microseconds; `None` of a seal and of a segment's header.
+    pub record: Option<(u64, u64)>,
+}
+
+impl FrameHead {
+    /// Bytes from the beginning of a frame that are enough.
+    pub const BYTES: usize = RECORD_FIXED_BYTES;
+
+    /// Reads the beginning of a frame; `None` if there are too few bytes, or if no frame begins so.
+    pub fn read(bytes: &[u8]) -> Option<FrameHead> {
+        let head: &[u8; FrameHead::BYTES] = bytes.first_chunk()?;
+        let length = u32_at(head, 0);
+        if length == MAGIC_AS_LENGTH {
+            return Some(FrameHead { bytes: HEADER_BYTES, record: None });
+        }
+        let bytes = length as usize;
+        if !(RECORD_BYTES_MIN..=FRAME_BYTES_MAX).contains(&bytes) {
+            return None;
+        }
+        let is_record = u16_at(head, 4) != KIND_SEAL;
+        Some(FrameHead { bytes, record: is_record.then(|| (u64_at(head, 16), u64_at(head, 24))) })
+    }
+}
+
 pub(crate) enum Step<'a> {
     /// An item and how many bytes of the window it takes.
     Item(Item<'a>, usize),

@@ -178,7 +178,7 @@ impl Replay {
                     }
                 }
                 Item::Record { meta, payload, at_byte } => {
-                    let kind = read_record(&meta, payload, at_byte, &mut self.events)?;
+                    let kind = known_record(&meta, payload, at_byte, &mut self.events)?;
                     let record = Record {
                         sequence: meta.sequence,
                         recorded_at: meta.recorded_at,
@@ -266,20 +266,36 @@ fn check_header(header: &Header, applied: u64) -> Result<(), ReplayError> {
 }
 
 /// Reads a record's events in the place of those before.
-fn read_record(
+fn known_record(
     meta: &RecordMeta,
     payload: &[u8],
     at_byte: u64,
     events: &mut Vec<Event>,
 ) -> Result<CommandKind, ReplayError> {
-    let unreadable = |what| ReplayError::Unreadable { at_byte, sequence: meta.sequence, what };
-    let kind = known_kind(meta.kind, meta.kind_version).ok_or_else(|| {
-        unreadable(alloc::format!("kind {} version {} is unknown", meta.kind, meta.kind_version))
-    })?;
+    if known_kind(meta.kind, meta.kind_version).is_none() {
+        let what = alloc::format!("kind {} version {} is unknown", meta.kind, meta.kind_version);
+        return Err(ReplayError::Unreadable { at_byte, sequence: meta.sequence, what });
+    }
+    read_record(meta, payload, events).map_err(|Malformed { at_byte: in_payload, expected }| {
+        let what = alloc::format!("expected {expected} at byte {in_payload} of its payload");
+        ReplayError::Unreadable { at_byte, sequence: meta.sequence, what }
+    })
+}
+
+/// Reads the events of one record, in the place of those before, and its kind. What the record has to do with others is
+/// not checked.
+///
+/// # Errors
+/// The kind is unknown, or the payload is not that of its kind.
+pub fn read_record(
+    meta: &RecordMeta,
+    payload: &[u8],
+    events: &mut Vec<Event>,
+) -> Result<CommandKind, Malformed> {
+    let unknown = Malformed { at_byte: 0, expected: "a kind and version of record that is known" };
+    let kind = known_kind(meta.kind, meta.kind_version).ok_or(unknown)?;
     events.clear();
-    decode_events(payload, events).map_err(|Malformed { at_byte, expected }| {
-        unreadable(alloc::format!("expected {expected} at byte {at_byte} of its payload"))
-    })?;
+    decode_events(payload, events)?;
     Ok(kind)
 }
 

@@ -26,6 +26,7 @@ mod log_shared;
 mod memory_log;
 mod prepare;
 mod read_end;
+mod record_reader;
 mod text_log;
 mod writer;
 
@@ -37,6 +38,7 @@ pub use file_journal::{Cut, FileJournal, Opened, new_id};
 pub use log_lines::{LogLine, LogLines};
 pub use log_shared::{Durable, LogShared};
 pub use read_end::{OwnReads, ReadBegin, ReadEnd};
+pub(crate) use record_reader::{RecordReader, Wanted};
 pub use text_log::text_log_path;
 pub use writer::Wake;
 

@@ -7,6 +7,9 @@ use journal::SealBorder;
 use ledger::AccountName;
 use pipeline::NotedBorder;
 use projection::history::Chunks;
+use time::Timestamp;
+
+use super::record_reader::Wanted;
 
 use super::log_lines::LogLines;
 use super::memory_log::MemoryLog;
@@ -134,6 +137,15 @@ impl LogShared {
         LogLines::open(self.clone(), sequence, entry)
     }
 
+    /// A frame's border before what is wanted, close to it if the log is indexed there.
+    pub(super) fn place_before(&self, wanted: Wanted) -> u64 {
+        let entry = self.read(|state| match wanted {
+            Wanted::Sequence(sequence) => state.index.below(sequence.saturating_add(1)),
+            Wanted::After(time) => state.index.at_or_before(time),
+        });
+        entry.map_or(0, |entry| entry.store_byte)
+    }
+
     /// The driver's part: these records and bytes are durable and folded.
     pub(super) fn publish(&self, border: &SealBorder, store_bytes: u64, names: &Chunks<AccountName>) {
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -232,6 +244,14 @@ impl LogIndex {
     /// The last place before this record and the seals in front of it.
     pub(super) fn below(&self, sequence: u64) -> Option<IndexEntry> {
         let behind = self.entries.partition_point(|entry| entry.border.next_sequence < sequence);
+        self.entries[..behind].last().copied()
+    }
+}
+
+impl LogIndex {
+    /// The last place behind which nothing is as early as this.
+    fn at_or_before(&self, time: Timestamp) -> Option<IndexEntry> {
+        let behind = self.entries.partition_point(|entry| entry.border.recorded_at <= time);
         self.entries[..behind].last().copied()
     }
 }
