@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::{Sender, request_id};
 use crate::csv::{Commands, Feed, FeedId};
+use crate::drive::outcomes;
 use crate::schedule::Occurrence;
 use crate::world::{LEADER, World};
 
@@ -168,14 +169,18 @@ impl World {
             }
             // Everything unanswered is sent again when there is a pipeline.
             Answer::StorageFull | Answer::Unavailable => return,
-            Answer::Done { .. } | Answer::Conflict { .. } | Answer::DeadLettered { .. } => {}
+            Answer::Done { .. }
+            | Answer::Linked { .. }
+            | Answer::Conflict { .. }
+            | Answer::DeadLettered { .. } => {}
         }
         let Some(command) = run.unanswered.remove(&number) else { return };
         run.unsent.remove(&number);
         match answer {
-            Answer::Done { outcome, replayed } => {
-                checkers.received(&command, outcome);
-                run.summary.count(outcome.result);
+            Answer::Done { replayed, .. } | Answer::Linked { replayed, .. } => {
+                let outcomes = outcomes(answer);
+                checkers.received(&command, outcomes);
+                outcomes.iter().for_each(|outcome| run.summary.count(outcome.result));
                 run.summary.repeated += u64::from(*replayed == Replayed::Again);
             }
             Answer::Conflict { .. } => {
