@@ -193,8 +193,7 @@ impl Thread {
         let at_byte = self.journal.bytes();
         let (written, begun) = match (&self.preparer, first.place) {
             (Some(preparer), Place::New) => {
-                let begun =
-                    self.journal.begin_segment(|| preparer.take(), first.first_sequence, bytes);
+                let begun = self.journal.begin_segment(|| preparer.take(), first.first_sequence, bytes);
                 if begun.is_ok() {
                     preparer.placed(at_byte);
                 }
