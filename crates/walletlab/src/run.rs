@@ -214,6 +214,8 @@ struct Run<'a> {
     durable_before: Option<u64>,
     tally: ThisRun,
     problems: Vec<String>,
+    /// Whether a row found no room on the disk, which ends the run.
+    storage_full: bool,
     progress: ProgressBar,
 }
 
@@ -230,6 +232,7 @@ impl<'a> Run<'a> {
             durable_before: None,
             tally: ThisRun::default(),
             problems: Vec::new(),
+            storage_full: false,
             progress: progress_bar(feed.rows_count()),
         }
     }
@@ -261,7 +264,7 @@ impl<'a> Run<'a> {
                 requests.push(Request { request_id: row, command: command.clone() });
             }
         }
-        if interrupt.is_raised() {
+        if interrupt.is_raised() || self.storage_full {
             return requests;
         }
         let room = self.window().saturating_sub(self.pending.len()).min(self.batch());
@@ -314,6 +317,14 @@ impl<'a> Run<'a> {
                 tally.rows += 1;
                 let problem = self.at_row(row, &format!("transaction {transaction_id} became a dead letter"));
                 self.problems.push(problem);
+            }
+            Answer::StorageFull => {
+                if !self.storage_full {
+                    self.storage_full = true;
+                    let why = self.driver.storage_short().unwrap_or("the disk was full");
+                    let problem = format!("{why}; make room, and the same command goes on from there");
+                    self.problems.push(problem);
+                }
             }
             // The failed append that this comes from is reported for all of them.
             Answer::Busy { .. } | Answer::Unavailable => {}

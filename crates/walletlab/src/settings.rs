@@ -64,6 +64,13 @@ pub(crate) struct Settings {
     /// How the log is kept; a directory with a log in the other form is refused [default: binary]
     #[arg(long, value_name = "FORM", env = "WALLETLAB_LOG_FORMAT", hide_env_values = true, value_enum)]
     log_format: Option<StoreForm>,
+    /// What an answer promises: that its record is on the disk, that the system has it, or nothing [default: synced]
+    #[arg(long, value_name = "LEVEL", env = "WALLETLAB_DURABILITY", hide_env_values = true, value_enum)]
+    durability: Option<DurabilityLevel>,
+    /// Bytes of one file of the log at most, about; room for the next one is taken ahead; at least 1048576
+    /// [default: 67108864]
+    #[arg(long, value_name = "BYTES", env = "WALLETLAB_SEGMENT_BYTES", hide_env_values = true)]
+    segment_bytes: Option<NonZeroU64>,
     /// How much this program says about itself on standard error [default: info]
     #[arg(long, value_name = "LEVEL", env = "WALLETLAB_LOG_LEVEL", hide_env_values = true, value_enum)]
     log_level: Option<LogLevel>,
@@ -125,6 +132,18 @@ pub(crate) enum StoreForm {
     Binary,
     /// One file `events.log` in the JSON Lines form: to read with any tool while it grows
     Jsonl,
+}
+
+/// How much an answer promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DurabilityLevel {
+    /// The record is on the disk: it survives the loss of power
+    Synced,
+    /// The system has the record: it survives the end of this program, but not the loss of power
+    Written,
+    /// The log is kept in memory alone, and no file is opened: nothing survives the end of this program
+    Memory,
 }
 
 /// From which severity on a line is written.

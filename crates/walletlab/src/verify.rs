@@ -186,7 +186,7 @@ impl Check {
         let place = |what| source.place(self.counted.bytes, sequence, what);
         let may_be_cut = "nothing in it was ever reported as durable, so it may be cut, and whoever writes to the log \
                           next does so";
-        if let Some(torn) = cut {
+        if let Some(torn) = cut.as_ref().filter(|torn| !torn.is_reserved_space()) {
             let (bytes, reason) = (torn.bytes_cut, &torn.reason);
             let what = format!("the tail of an interrupted append, {bytes} bytes: {may_be_cut} ({reason})");
             findings.push(Finding { kind: "torn_tail", place: place(what) });

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use pipeline::SEGMENT_BYTES_MIN;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use server::Limits;
+use server::files::SEGMENT_BYTES;
 
-use super::{LimitSettings, LogLevel, LogOutput, Settings, StoreForm, VARIABLE_PREFIX};
+use super::{DurabilityLevel, LimitSettings, LogLevel, LogOutput, Settings, StoreForm, VARIABLE_PREFIX};
 
 /// What holds, and where each value comes from.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Merged {
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) hosts: Vec<String>,
     pub(crate) log_format: StoreForm,
+    pub(crate) durability: DurabilityLevel,
+    pub(crate) segment_bytes: u64,
     pub(crate) log_level: LogLevel,
     pub(crate) log_output: LogOutput,
     pub(crate) limits: Limits,
@@ -68,11 +72,29 @@ impl Merged {
         let token_file = merge.pick_option("token_file", given.token_file, in_file.token_file);
         let hosts = merge.pick("host", given.host, in_file.host, Vec::new());
         let log_format = merge.pick("log_format", given.log_format, in_file.log_format, StoreForm::Binary);
+        let durability =
+            merge.pick("durability", given.durability, in_file.durability, DurabilityLevel::Synced);
+        let (given_bytes, bytes_in_file) =
+            (given.segment_bytes.map(NonZero::get), in_file.segment_bytes.map(NonZero::get));
+        let segment_bytes = merge.pick("segment_bytes", given_bytes, bytes_in_file, SEGMENT_BYTES);
         let log_level = merge.pick("log_level", given.log_level, in_file.log_level, LogLevel::Info);
         let log_output = merge.pick("log_output", given.log_output, in_file.log_output, LogOutput::Text);
         let limits = merge_limits(&mut merge, &given.limits, &in_file.limits);
         let entries = merge.entries;
-        Merged { listen, data, page, token_file, hosts, log_format, log_level, log_output, limits, entries }
+        Merged {
+            listen,
+            data,
+            page,
+            token_file,
+            hosts,
+            log_format,
+            durability,
+            segment_bytes,
+            log_level,
+            log_output,
+            limits,
+            entries,
+        }
     }
 
     /// Whether these settings may be served with.
@@ -80,11 +102,29 @@ impl Merged {
     /// # Errors
     /// In words, what must not go together and what to do.
     pub(crate) fn check(&self) -> Result<(), String> {
+        let origin = |key| {
+            let origin = self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.origin);
+            origin.map(|origin| format!(" ({origin})")).unwrap_or_default()
+        };
+        if self.segment_bytes < SEGMENT_BYTES_MIN {
+            return Err(format!(
+                "segment_bytes = {}{}: a file of the log has at least {SEGMENT_BYTES_MIN} bytes",
+                self.segment_bytes,
+                origin("segment_bytes")
+            ));
+        }
+        if (self.durability, self.log_format) == (DurabilityLevel::Memory, StoreForm::Jsonl) {
+            return Err(format!(
+                "durability = \"memory\"{}: no file is kept then, so log_format = \"jsonl\"{} has no meaning; leave one of \
+                 the two away",
+                origin("durability"),
+                origin("log_format")
+            ));
+        }
         if self.listen.ip().is_loopback() || self.token_file.is_some() {
             return Ok(());
         }
-        let origin = self.entries.iter().find(|entry| entry.key == "listen").map(|entry| &entry.origin);
-        let origin = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
+        let origin = origin("listen");
         Err(format!(
             "listen = {}{origin}: other machines reach this address, and without tokens whoever reaches it may move \
              money; name a file with tokens (--token-file), or listen on a loopback address such as 127.0.0.1:8080",
