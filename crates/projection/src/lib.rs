@@ -25,6 +25,7 @@ mod counts;
 mod entries;
 pub mod history;
 mod pending;
+mod row_of;
 mod totals;
 mod transactions;
 

@@ -119,13 +119,13 @@ enum HasExtra {
 
 /// What few transactions have.
 #[derive(Clone)]
-struct Extra {
+pub(crate) struct Extra {
     /// The number of the row that it belongs to.
     row: u32,
-    pending_id: Option<TransactionId>,
-    expires_at: Option<Timestamp>,
-    floor: Option<i64>,
-    metadata: Option<Metadata>,
+    pub(crate) pending_id: Option<TransactionId>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) floor: Option<i64>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 const _: () = assert!(size_of::<Row>() == 64, "one row is one cache line");
@@ -377,7 +377,7 @@ impl Transactions {
 
 impl Extra {
     /// `None` if the transaction has nothing that few transactions have.
-    fn of(row: u32, transaction: &Transaction<'_>) -> Option<Extra> {
+    pub(crate) fn of(row: u32, transaction: &Transaction<'_>) -> Option<Extra> {
         let (pending_id, expires_at, floor) = match transaction.body {
             TransactionBody::Pending { expires_at, .. } => (None, expires_at, None),
             TransactionBody::FloorSet { floor, .. } => (None, None, Some(floor)),

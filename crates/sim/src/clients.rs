@@ -195,7 +195,9 @@ impl Clients {
             | Answer::Linked { .. }
             | Answer::Conflict { .. }
             | Answer::DeadLettered { .. } => reply.request_id >= pending.first_request_id,
-            Answer::Busy { .. } | Answer::StorageFull | Answer::Unavailable => pending.request_id == reply.request_id,
+            Answer::Busy { .. } | Answer::StorageFull | Answer::Unavailable => {
+                pending.request_id == reply.request_id
+            }
         }
     }
 

@@ -229,8 +229,10 @@ pub(crate) fn outcomes(answer: &Answer) -> &[Outcome] {
     match answer {
         Answer::Done { outcome, .. } => core::slice::from_ref(outcome),
         Answer::Linked { outcomes, .. } => outcomes,
-        Answer::Conflict { .. } | Answer::Busy { .. } | Answer::DeadLettered { .. } | Answer::Unavailable => {
-            &[]
-        }
+        Answer::Conflict { .. }
+        | Answer::Busy { .. }
+        | Answer::DeadLettered { .. }
+        | Answer::StorageFull
+        | Answer::Unavailable => &[],
     }
 }
