@@ -4,6 +4,7 @@ mod durable;
 mod engine;
 mod figure;
 mod http;
+mod ids;
 mod machine;
 mod memory;
 mod replay;
@@ -28,9 +29,10 @@ use crate::outcome::{Failure, Outcome, Verdict, print, print_json};
 Examples:
   walletlab bench
   walletlab bench engine durable --runs 5
+  walletlab bench ids --ids 100000000 --data /var/lib/wallet
   walletlab bench --json > bench.json
 
-Names: memory, engine, pipeline, durable, disk, replay, clone, sim, http; the beginning of a figure's name will do.
+Names: memory, ids, engine, pipeline, durable, disk, replay, clone, sim, http; the beginning of a figure's name will do.
 
 Exit codes:
   0  measured; no figure is compared with anything but the aim printed beside it
@@ -45,6 +47,9 @@ pub(crate) struct Args {
     /// Durable figures are measured in a temporary directory below this one; it should be on the disk that matters
     #[arg(long, value_name = "DIR", default_value = ".")]
     data: PathBuf,
+    /// Up to how many transaction ids `ids` goes; 100 million take 4 GB of disk meanwhile
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    ids: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -66,8 +71,9 @@ struct Bench {
 }
 
 /// In this order, because what is freed stays in the resident memory of a process for a while.
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     Bench { name: "memory", measure: memory::measure },
+    Bench { name: "ids", measure: ids::measure },
     Bench { name: "engine", measure: engine::measure },
     Bench { name: "pipeline", measure: engine::measure_pipeline },
     Bench { name: "durable", measure: durable::measure },

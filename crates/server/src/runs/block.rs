@@ -158,36 +158,56 @@ pub(super) struct CellStream<'a> {
     /// Blocks read at once.
     stride: u64,
     buffer: Vec<u8>,
-    /// The next cell.
-    at: u64,
-    /// The first cell that is not in the buffer.
-    read_before: u64,
+    /// Where in the buffer the next cell is.
+    at: usize,
+    /// Where in the buffer the cells of this block end.
+    block_end: usize,
+    next_block: u64,
+    /// Cells in blocks that were not come to.
+    left: u64,
 }
 
 impl<'a> CellStream<'a> {
     pub(super) fn new(section: &'a Section, read_bytes: u32) -> CellStream<'a> {
         let stride = u64::from((read_bytes / section.shape.block_bytes).max(1));
-        CellStream { section, stride, buffer: Vec::new(), at: 0, read_before: 0 }
+        CellStream {
+            section,
+            stride,
+            buffer: Vec::new(),
+            at: 0,
+            block_end: 0,
+            next_block: 0,
+            left: section.cells,
+        }
     }
 
     /// The next cell; `None` behind the last one.
     pub(super) fn next(&mut self) -> Result<Option<Cell>, RunDamaged> {
-        let shape = self.section.shape;
-        if self.at == self.section.cells {
+        if self.at == self.block_end && !self.begin_block()? {
             return Ok(None);
         }
-        if self.at == self.read_before {
-            let first = self.at / shape.block_cells();
-            let blocks = self.stride.min(shape.blocks(self.section.cells) - first);
-            self.section.read(first, blocks, &mut self.buffer)?;
-            self.read_before = (self.at + blocks * shape.block_cells()).min(self.section.cells);
-        }
-        let block_cells = shape.block_cells();
-        let block_in_buffer = to_usize(self.at / block_cells % self.stride);
-        let block = &self.buffer[block_in_buffer * shape.block_bytes as usize..];
-        let cell = cell_at(block, to_usize(self.at % block_cells));
-        self.at += 1;
+        let cell = cell_at(&self.buffer[self.at..], 0);
+        self.at += CELL_BYTES;
         Ok(Some(cell))
+    }
+
+    /// Goes to the next block, if there is one.
+    fn begin_block(&mut self) -> Result<bool, RunDamaged> {
+        if self.left == 0 {
+            return Ok(false);
+        }
+        let shape = self.section.shape;
+        let in_buffer = self.next_block % self.stride;
+        if in_buffer == 0 {
+            let blocks = self.stride.min(shape.blocks(self.left));
+            self.section.read(self.next_block, blocks, &mut self.buffer)?;
+        }
+        let cells = self.left.min(shape.block_cells());
+        self.at = to_usize(in_buffer) * shape.block_bytes as usize;
+        self.block_end = self.at + to_usize(cells) * CELL_BYTES;
+        self.next_block += 1;
+        self.left -= cells;
+        Ok(true)
     }
 }
 

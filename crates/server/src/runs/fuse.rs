@@ -75,9 +75,9 @@ impl Filter {
         bytes
     }
 
-    /// The slots of all parts.
-    pub(super) fn encode_slots(&self) -> Vec<u8> {
-        self.slots.iter().flat_map(|slot| slot.to_le_bytes()).collect()
+    /// The slots of all parts. There are many, so no other form of all of them is made.
+    pub(super) fn slots(&self) -> &[u16] {
+        &self.slots
     }
 
     /// Bytes of [`Filter::encode_parts`]; `None` if there cannot be so many parts.
@@ -86,12 +86,10 @@ impl Filter {
     }
 
     /// From what was encoded; `None` if it is no filter that could be asked.
-    pub(super) fn decode(part_bits: u32, parts: &[u8], slots: &[u8]) -> Option<Filter> {
-        if Filter::parts_bytes(part_bits) != Some(parts.len() as u64) || !slots.len().is_multiple_of(2) {
+    pub(super) fn decode(part_bits: u32, parts: &[u8], slots: Vec<u16>) -> Option<Filter> {
+        if Filter::parts_bytes(part_bits) != Some(parts.len() as u64) {
             return None;
         }
-        let slots: Vec<u16> =
-            slots.chunks_exact(2).map(|slot| u16::from_le_bytes([slot[0], slot[1]])).collect();
         let part = |bytes: &[u8]| Part {
             seed: u64_at(bytes, 0),
             first_slot: u64_at(bytes, 8),
@@ -136,7 +134,14 @@ impl FilterBuilder {
     /// For about so many hashes, in parts of about `part_max` at most.
     pub(super) fn new(hashes: u64, part_max: u32) -> FilterBuilder {
         let parts = hashes.div_ceil(u64::from(part_max)).max(1).next_power_of_two();
-        let filter = Filter { part_bits: parts.trailing_zeros(), ..Filter::default() };
+        let mean = Part::sized(super::to_usize(hashes.div_ceil(parts)));
+        // Parts differ a little; room for all of them, because a vector that grows takes twice what it needs.
+        let slots = u64::from(mean.first_slots + 2 * mean.segment_slots) * parts;
+        let filter = Filter {
+            part_bits: parts.trailing_zeros(),
+            slots: Vec::with_capacity(super::to_usize(slots + slots / 64)),
+            ..Filter::default()
+        };
         FilterBuilder { filter, hashes: Vec::new(), work: Work::default() }
     }
 
@@ -320,8 +325,8 @@ mod tests {
                 );
                 let wrong = hashes(100_000, 2).into_iter().filter(|hash| filter.passes(*hash)).count();
                 assert!(wrong < 20, "{wrong} of 100,000 pass wrongly with {count} in parts of {part_max}");
-                let bytes = (filter.encode_parts(), filter.encode_slots());
-                assert_eq!(Filter::decode(filter.part_bits, &bytes.0, &bytes.1), Some(filter));
+                let (parts, slots) = (filter.encode_parts(), filter.slots.clone());
+                assert_eq!(Filter::decode(filter.part_bits, &parts, slots), Some(filter));
             }
         }
     }
@@ -347,14 +352,13 @@ mod tests {
     #[test]
     fn what_is_no_filter_is_not_decoded() {
         let filter = build(&hashes(100, 1), 16);
-        let (parts, slots) = (filter.encode_parts(), filter.encode_slots());
-        assert_eq!(Filter::decode(filter.part_bits + 1, &parts, &slots), None);
-        assert_eq!(Filter::decode(filter.part_bits, &parts, &slots[2..]), None);
-        assert_eq!(Filter::decode(filter.part_bits, &parts, &slots[1..]), None);
+        let (parts, slots) = (filter.encode_parts(), filter.slots.clone());
+        assert_eq!(Filter::decode(filter.part_bits + 1, &parts, slots.clone()), None);
+        assert_eq!(Filter::decode(filter.part_bits, &parts, slots[1..].to_vec()), None);
         let mut odd = parts.clone();
         odd[16] ^= 1;
-        assert_eq!(Filter::decode(filter.part_bits, &odd, &slots), None);
-        assert_eq!(Filter::decode(60, &parts, &slots), None);
+        assert_eq!(Filter::decode(filter.part_bits, &odd, slots.clone()), None);
+        assert_eq!(Filter::decode(60, &parts, slots), None);
     }
 
     /// The bytes are read for ever: this text never changes.
@@ -362,8 +366,12 @@ mod tests {
     fn the_bytes_of_a_filter_are_fixed() {
         let filter = build(&[1 << 60, 3 << 60, 9 << 60, 15 << 60], 2);
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let text =
-            format!("{}\n{}\n{}", filter.part_bits, hex(filter.encode_parts()), hex(filter.encode_slots()));
+        let text = format!(
+            "{}\n{}\n{}",
+            filter.part_bits,
+            hex(filter.encode_parts()),
+            hex(filter.slots.iter().flat_map(|slot| slot.to_le_bytes()).collect())
+        );
         expect_test::expect![[r#"
             1
             2ccbc234fcbc56b4000000000000000004000000040000002ccbc234fcbc56b40c000000000000000400000004000000

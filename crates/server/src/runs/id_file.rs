@@ -20,6 +20,8 @@ use super::{to_usize, u32_at, u64_at};
 const MAGIC: &[u8; 8] = b"\x89WLIDS\r\n";
 /// What the tag of its blocks is made with.
 const SECTION: u8 = 1;
+/// Slots that are written or read at once.
+const SLOTS_AT_ONCE: usize = 1 << 16;
 /// How many cells are merged between looks at whether to stop.
 const CELLS_BETWEEN_LOOKS: u64 = 4_096;
 
@@ -117,20 +119,23 @@ impl IdRunWriter {
         self.blocks.finish(&mut self.out)?;
         self.out.write(&self.fences)?;
         let filter = self.filter.finish();
-        let (parts, slots) = (filter.encode_parts(), filter.encode_slots());
-        let part_bits = filter.part_bits();
-        // The encoded filter is as large as the filter: one of them is enough.
-        drop(filter);
+        let parts = filter.encode_parts();
         self.out.write(&parts)?;
-        self.out.write(&slots)?;
+        let (mut slots_checksum, mut bytes) = (0, Vec::new());
+        for slots in filter.slots().chunks(SLOTS_AT_ONCE) {
+            bytes.clear();
+            bytes.extend(slots.iter().flat_map(|slot| slot.to_le_bytes()));
+            slots_checksum = crc32c::crc32c_append(slots_checksum, &bytes);
+            self.out.write(&bytes)?;
+        }
         let own = Own {
-            part_bits,
+            part_bits: filter.part_bits(),
             key,
             spans,
-            slots: slots.len() as u64 / 2,
+            slots: filter.slots().len() as u64,
             fences_checksum: crc32c::crc32c(&self.fences),
             parts_checksum: crc32c::crc32c(&parts),
-            slots_checksum: crc32c::crc32c(&slots),
+            slots_checksum,
         };
         let head = Head { own: own.encode(), ..head.clone() };
         self.out.finish(&head.encode(MAGIC))
@@ -202,8 +207,8 @@ impl Run for IdRun {
         let read = |at, end: u64, checksum| read_checked(path, &file, at, end - at, checksum);
         let fences = read(fences_at, parts_at, own.fences_checksum)?;
         let parts = read(parts_at, slots_at, own.parts_checksum)?;
-        let slots = read(slots_at, end, own.slots_checksum)?;
-        let filter = Filter::decode(own.part_bits, &parts, &slots)
+        let slots = read_slots(path, &file, slots_at, &own)?;
+        let filter = Filter::decode(own.part_bits, &parts, slots)
             .ok_or_else(|| bad(parts_at, "its filter is none that could be asked".into()))?;
         let cells = Section {
             tag: head.tag(SECTION),
@@ -287,6 +292,25 @@ pub(super) fn merged_head<R: Run>(parts: &[Arc<R>], config: &RunsConfig) -> Head
         shape: BlockShape::new(config.block_bytes),
         own: [0; OWN_BYTES],
     }
+}
+
+/// The slots of a filter, of which the file is known to have so many.
+fn read_slots(path: &Path, file: &File, slots_at: u64, own: &Own) -> Result<Vec<u16>, RunDamaged> {
+    let mut slots = Vec::with_capacity(to_usize(own.slots));
+    let (mut checksum, mut buffer) = (0, Vec::new());
+    while slots.len() as u64 != own.slots {
+        let left = to_usize(own.slots) - slots.len();
+        buffer.resize(left.min(SLOTS_AT_ONCE) * 2, 0);
+        let at_byte = slots_at + slots.len() as u64 * 2;
+        let read = file.read_exact_at(&mut buffer, at_byte);
+        read.map_err(|error| RunDamaged::new(path, at_byte, format!("cannot read the filter: {error}")))?;
+        checksum = crc32c::crc32c_append(checksum, &buffer);
+        slots.extend(buffer.chunks_exact(2).map(|slot| u16::from_le_bytes([slot[0], slot[1]])));
+    }
+    if checksum == own.slots_checksum {
+        return Ok(slots);
+    }
+    Err(RunDamaged::new(path, slots_at, "the filter's checksum is wrong"))
 }
 
 /// Some bytes of a run that have one checksum.

@@ -7,6 +7,7 @@ use super::*;
 
 mod damage;
 mod entries;
+mod golden;
 mod ids;
 
 const LOG_ID: [u8; 16] = [7; 16];
