@@ -200,7 +200,8 @@ impl SnapshotAccount {
         AccountView { name, asset, scale: *scale, floor: *floor, posted: *posted, pending: *pending }
     }
 
-    pub(crate) fn row(&self) -> BalanceRow<'_> {
+    /// As a row of the balances.
+    pub fn row(&self) -> BalanceRow<'_> {
         let SnapshotAccount { name, asset, scale, floor, posted, pending } = self;
         BalanceRow { name, asset, scale: *scale, floor: *floor, posted: *posted, pending: *pending }
     }

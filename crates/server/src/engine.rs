@@ -22,9 +22,14 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use self::inbox::InboxLimits;
 use self::inbox::{Ask, Inbox, Refused};
 use crate::files::{
-    Cut, Driver, DriverOpened, DriverOptions, FilesError, JournalStats, LogShared, ReadBegin,
+    Cut, Driver, DriverOpened, DriverOptions, Durability, FilesError, JournalStats, LogFormat, LogShared,
+    ReadBegin, WindowOptions,
 };
-use crate::reading::{self, Listener, Position, Reading, Remote};
+use crate::reading::{
+    self, KeepSnapshots, Known, Listener, Models, News, Position, ReadError, Reading, Remote, WINDOW_IDS,
+    Windowed,
+};
+use crate::runs::RunsConfig;
 
 /// How long the engine may be kept from its commands at a time by what is asked of it. The rest waits for the next turn.
 const ASKS_AT_ONCE: Duration = Duration::from_millis(2);
@@ -68,6 +73,14 @@ struct Shared {
     storage_full: RwLock<Option<String>>,
 }
 
+/// When snapshots are written to disk, and how many are kept there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SnapshotOptions {
+    /// Records between two of them, at least.
+    pub(crate) records: u64,
+    pub(crate) keep: KeepSnapshots,
+}
+
 /// An engine that runs, with the right to stop it.
 pub(crate) struct Running {
     pub(crate) engine: Engine,
@@ -86,22 +99,43 @@ impl Running {
         config: &Config,
         options: &DriverOptions,
         limits: InboxLimits,
+        snapshots: SnapshotOptions,
         synced: impl Fn(&JournalStats) + Send + 'static,
         folded: impl Fn(Duration) + Send + 'static,
     ) -> Result<Running, FilesError> {
         let inbox = Arc::new(Inbox::new(limits));
         let bell = Arc::clone(&inbox);
         let read_inbox = Arc::new(reading::Inbox::new(limits.asks_max));
-        let remote = Remote::new(Arc::clone(&read_inbox));
-        let mut models = None;
         let wake = Arc::new(move || bell.ring());
-        let opened = Driver::open_into(directory, config, options, wake, |begin: ReadBegin| {
-            models = Some(begin);
-            remote
-        });
-        let DriverOpened { driver, cut } = opened?;
-        let models = models.expect("an opened driver has a reading end");
-        let (log, identity) = (models.log.clone(), models.identity);
+        let is_windowed = options.format == LogFormat::Binary && options.durability != Durability::Memory;
+        let mut opened_models = None;
+        let DriverOpened { driver, cut } = if is_windowed {
+            let nudged = Arc::clone(&read_inbox);
+            let windows = WindowOptions {
+                window_ids: WINDOW_IDS,
+                keep: snapshots.keep,
+                runs: RunsConfig::default(),
+                told: Box::new(move |news| {
+                    note_news(&news);
+                    nudged.nudge();
+                }),
+            };
+            let inbox = Arc::clone(&read_inbox);
+            Driver::open_windowed(directory, config, options, wake, windows, |begin, ledger| {
+                let windowed = Windowed::new(begin, ledger.clone(), snapshots.records);
+                let known = Known::of(&windowed, config.hash_seed);
+                opened_models = Some(Models::Windowed(Box::new(windowed)));
+                Remote::new(inbox, Some(known))
+            })?
+        } else {
+            let inbox = Arc::clone(&read_inbox);
+            Driver::open_into(directory, config, options, wake, |begin: ReadBegin| {
+                opened_models = Some(Models::Whole(Box::new(begin)));
+                Remote::new(inbox, None)
+            })?
+        };
+        let models = opened_models.expect("an opened driver has a reading end");
+        let (log, identity) = (models.log().clone(), models.identity());
         let (failure, storage_full) = (Arc::new(OnceLock::new()), RwLock::new(None));
         let cannot_start = |error| FilesError::io(directory, "start the engine for it", error);
         let listener = Ear { inbox: Arc::clone(&inbox), failure: Arc::clone(&failure), folded };
@@ -358,6 +392,13 @@ impl<F: Fn(Duration) + Send> Listener for Ear<F> {
         self.inbox.answer(lookups);
     }
 
+    fn cannot_tell(&self, error: &ReadError) {
+        // Only the first failure counts.
+        let _ = self.failure.set(format!("{error}; restart the server: it makes it again from the log"));
+        tracing::error!("{error}; nothing more is written, reads go on");
+        self.inbox.ring();
+    }
+
     fn folded(&self, lag: Duration) {
         (self.folded)(lag);
     }
@@ -366,6 +407,14 @@ impl<F: Fn(Duration) + Send> Listener for Ear<F> {
         note_panic(&self.failure);
         // Without look-ups nothing can be decided.
         self.inbox.close();
+    }
+}
+
+fn note_news(news: &News) {
+    match news {
+        News::Written => {}
+        News::Trouble(why) => tracing::error!("{why}; it is tried again, and what it is for stays in memory"),
+        News::TroubleOver => tracing::info!("what could not be written is written"),
     }
 }
 

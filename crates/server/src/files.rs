@@ -28,6 +28,7 @@ mod prepare;
 mod read_end;
 mod record_reader;
 mod text_log;
+mod windowed;
 mod writer;
 
 pub use directory::{DirectoryLock, Segment, place_segment, segment_name, segments, sync_directory};
@@ -40,6 +41,7 @@ pub use log_shared::{Durable, LogShared};
 pub use read_end::{OwnReads, ReadBegin, ReadEnd};
 pub(crate) use record_reader::{RecordReader, Wanted};
 pub use text_log::text_log_path;
+pub(crate) use windowed::WindowOptions;
 pub use writer::Wake;
 
 /// The form in which a data directory holds its log.

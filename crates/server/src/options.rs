@@ -74,6 +74,10 @@ pub struct Limits {
     pub streams_max: u32,
     /// Snapshots on their way at once. Beyond: 503.
     pub snapshots_max: u32,
+    /// Records between two snapshots on disk, at least. More of them make a restart faster and write more.
+    pub snapshot_records: u64,
+    /// Snapshots that are kept on disk. Beyond: the oldest is removed.
+    pub snapshots_kept_max: u32,
     /// How long a stop waits for what is being answered, and once more for the log to be closed.
     pub stop_timeout_ms: u64,
     /// Commands in the queue and in flight. Beyond: 503.
@@ -93,6 +97,8 @@ impl Default for Limits {
             read_wait_ms_max: 10_000,
             streams_max: 256,
             snapshots_max: 4,
+            snapshot_records: 1_000_000,
+            snapshots_kept_max: 2,
             stop_timeout_ms: 10_000,
             commands_max: 65_536,
         }
@@ -116,6 +122,8 @@ impl Limits {
             ("read_wait_ms_max", self.read_wait_ms_max),
             ("streams_max", self.streams_max.into()),
             ("snapshots_max", self.snapshots_max.into()),
+            ("snapshot_records", self.snapshot_records),
+            ("snapshots_kept_max", self.snapshots_kept_max.into()),
             ("stop_timeout_ms", self.stop_timeout_ms),
             ("commands_max", self.commands_max.into()),
         ];

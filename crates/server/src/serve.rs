@@ -15,11 +15,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::connections::{self, Finished};
-use crate::engine::{InboxLimits, Running};
+use crate::engine::{InboxLimits, Running, SnapshotOptions};
 use crate::files::{Driver, FilesError};
 use crate::http::metrics::Metrics;
 use crate::http::{self, App, Parts};
 use crate::options::{Limits, PageSource, ServeOptions};
+use crate::reading::KeepSnapshots;
 
 /// Records in one append at most: what arrives while the disk syncs shares the next sync.
 const APPEND_RECORDS_MAX: u32 = 1_024;
@@ -99,13 +100,15 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     let (journal, read_models) = (metrics.journal.clone(), metrics.journal.clone());
     let config = pipeline_config(&limits);
     let connections_max = limits.connections_max as usize;
+    let snapshots =
+        SnapshotOptions { records: limits.snapshot_records, keep: KeepSnapshots(limits.snapshots_kept_max) };
     let inbox = InboxLimits {
         commands_max: limits.commands_max as usize + connections_max,
         asks_max: connections_max,
     };
     let running = tokio::task::spawn_blocking(move || {
         let (synced, folded) = (move |stats: &_| journal.synced(stats), move |lag| read_models.folded(lag));
-        Running::start(&data, &config, &driver, inbox, synced, folded)
+        Running::start(&data, &config, &driver, inbox, snapshots, synced, folded)
     });
     let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let running = running.map_err(ServeError::Files)?;

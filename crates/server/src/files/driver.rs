@@ -1,7 +1,7 @@
 //! Runs a pipeline on a file journal.
 
 use journal::{Encoder, Tail};
-use ledger::TransactionId;
+use ledger::{Ledger, TransactionId};
 use pipeline::{
     AppendedIs, Config, DurableBatch, Elsewhere, Input, Lookup, Output, Pipeline, Reply, Request,
 };
@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 
 use crate::clock::now;
+use crate::reading::Rebuilt;
 
 use super::prepare::{Current, Plan};
 use super::read_end::{OwnReads, ReadBegin, ReadEnd};
+use super::windowed::{WindowOptions, open_windowed};
 use super::writer::{Done, Report, Wake, Writer};
 use super::{Cut, Durability, Durable, FileJournal, FilesError, LogFormat, LogShared, Opened};
 
@@ -191,34 +193,38 @@ impl<R: ReadEnd> Driver<R> {
         wake: Wake,
         reads: impl FnOnce(ReadBegin) -> R,
     ) -> Result<DriverOpened<R>, FilesError> {
-        let DriverOptions { format, durability, segment_bytes } = *options;
-        let config = Config {
-            segment_bytes: match (format, durability) {
-                (LogFormat::Binary, Durability::Synced | Durability::Written) => Some(segment_bytes),
-                (LogFormat::JsonLines, _) | (_, Durability::Memory) => None,
-            },
-            appended_is: match durability {
-                Durability::Synced => AppendedIs::Durable,
-                // Of what is gone with the process, nothing is durable.
-                Durability::Written | Durability::Memory => AppendedIs::Written,
-            },
-            ..config.clone()
-        };
-        config.validate().map_err(FilesError::Config)?;
+        let config = config_for(config, options)?;
+        let DriverOptions { format, durability, .. } = *options;
         let opened = FileJournal::open_with(directory, format, durability, config.hash_seed)?;
+        Driver::start(opened, options, &config, wake, |begin, _| reads(begin))
+    }
+
+    /// As [`Driver::open_into`], for a log in the binary form of which only a window is held in memory.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    pub(crate) fn open_windowed(
+        directory: &Path,
+        config: &Config,
+        options: &DriverOptions,
+        wake: Wake,
+        windows: WindowOptions,
+        reads: impl FnOnce(ReadBegin<Rebuilt>, &Ledger) -> R,
+    ) -> Result<DriverOpened<R>, FilesError> {
+        let config = config_for(config, options)?;
+        let opened = open_windowed(directory, options.durability, config.hash_seed, windows)?;
         Driver::start(opened, options, &config, wake, reads)
     }
 
-    pub(super) fn start(
-        mut opened: Opened,
+    pub(super) fn start<M>(
+        mut opened: Opened<M>,
         options: &DriverOptions,
         config: &Config,
         wake: Wake,
-        reads: impl FnOnce(ReadBegin) -> R,
+        reads: impl FnOnce(ReadBegin<M>, &Ledger) -> R,
     ) -> Result<DriverOpened<R>, FilesError> {
         seal_tail(&mut opened)?;
         let durability = options.durability;
-        let format = if durability == Durability::Memory { LogFormat::Binary } else { options.format };
         let plan = config.segment_bytes.and_then(|segment_bytes| {
             let current = opened.journal.current_segment();
             let current = current.map(|(path, at_byte)| Current { path: path.to_owned(), at_byte });
@@ -228,8 +234,8 @@ impl<R: ReadEnd> Driver<R> {
         let tail = opened.recovered.tail.as_ref();
         let closed = tail.is_none_or(|tail| tail.durable_before() == tail.next_sequence());
         let border = tail.and_then(Tail::border);
-        let (log_id, digest) = (opened.identity.log_id, opened.recovered.ledger.digest());
-        let (recovered, projections) = opened.recovered.with_read_models(Elsewhere::default());
+        let digest = opened.recovered.ledger.digest();
+        let (recovered, models) = opened.recovered.with_read_models(Elsewhere::default());
         let mut pipeline = Pipeline::recover(config, recovered, opened.identity, opened.generation)
             .map_err(FilesError::Config)?;
         if let Some(Current { at_byte, .. }) = plan.as_ref().and_then(|plan| plan.current.as_ref()) {
@@ -237,12 +243,13 @@ impl<R: ReadEnd> Driver<R> {
         }
         let stats = JournalStats { bytes: opened.journal.bytes(), ..JournalStats::default() };
         let durable = Durable { next_sequence: pipeline.durable_before(), bytes: stats.bytes };
-        let names = projections.balances.names().clone();
-        let log = LogShared::new(format, log_id, opened.store, durable, names, opened.index);
+        let log = opened.log;
+        log.begin(durable);
+        let begin = ReadBegin { models, log: log.clone(), identity: pipeline.identity(), border, digest };
         let waits_for_room = plan.is_some();
         let mut driver = Driver {
-            log: log.clone(),
-            reads: reads(ReadBegin { projections, log, identity: pipeline.identity(), border, digest }),
+            log,
+            reads: reads(begin, pipeline.ledger()),
             pipeline,
             writer: Writer::start(opened.journal, plan, wake),
             outputs: Vec::new(),
@@ -515,9 +522,28 @@ impl<R: ReadEnd> Driver<R> {
     }
 }
 
+/// What a pipeline must know of how its log is kept.
+fn config_for(config: &Config, options: &DriverOptions) -> Result<Config, FilesError> {
+    let DriverOptions { format, durability, segment_bytes } = *options;
+    let config = Config {
+        segment_bytes: match (format, durability) {
+            (LogFormat::Binary, Durability::Synced | Durability::Written) => Some(segment_bytes),
+            (LogFormat::JsonLines, _) | (_, Durability::Memory) => None,
+        },
+        appended_is: match durability {
+            Durability::Synced => AppendedIs::Durable,
+            // Of what is gone with the process, nothing is durable.
+            Durability::Written | Durability::Memory => AppendedIs::Written,
+        },
+        ..config.clone()
+    };
+    config.validate().map_err(FilesError::Config)?;
+    Ok(config)
+}
+
 /// Ends a log whose last records have no seal with one that calls them durable: so every driver begins behind a seal, and
 /// so do the readers of its log.
-fn seal_tail(opened: &mut Opened) -> Result<(), FilesError> {
+fn seal_tail<M>(opened: &mut Opened<M>) -> Result<(), FilesError> {
     match opened.recovered.tail.take() {
         Some(tail) if !tail.is_sealed() => {
             let (recorded_at, next_sequence) = (tail.recorded_at(), tail.next_sequence());

@@ -1,17 +1,17 @@
 //! The log of one directory, or of none.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use journal::{Decoder, HEADER_BYTES, Item, Tail, TornTail};
+use journal::{Decoder, HEADER_BYTES, Header, Item, Tail, TornTail};
 use ledger::Ledger;
-use pipeline::{LogIdentity, Recovered, Recovery};
+use pipeline::{Fold, LogIdentity, Recovered, Recovery};
 use projection::Projections;
 
 use super::directory::{DirectoryLock, Segment, segment_name, segments, sync_directory};
 use super::error::{FilesError, place};
-use super::log_shared::{INDEX_BYTES_MIN, LogIndex, Store};
+use super::log_shared::{INDEX_BYTES_MIN, LogIndex, LogShared, Store};
 use super::memory_log::MemoryLog;
 use super::prepare::{PART_NAME, Prepared};
 use super::text_log::{Converter, TextRecovered, recover_text, refuse_segments, refuse_text, text_log_path};
@@ -52,21 +52,28 @@ enum Form {
 }
 
 /// A data directory that was brought back.
-pub struct Opened {
+pub struct Opened<R = Projections> {
     /// Where appends go.
     pub journal: FileJournal,
     /// The state that the log holds; all of it is durable.
-    pub recovered: Recovered,
+    pub recovered: Recovered<R>,
     /// What names the log; made up at random if there is none yet.
     pub identity: LogIdentity,
     /// The fencing token for the records that come now: one above the last one in the log.
     pub generation: u64,
     /// The torn tail that was cut off, for the caller to report.
     pub cut: Option<Cut>,
-    /// Places from which the log can be read.
-    pub(super) index: LogIndex,
-    /// Where the log's bytes are.
-    pub(super) store: Store,
+    /// The durable log, for its readers.
+    pub(super) log: LogShared,
+}
+
+/// A log in segments that is about to be read.
+pub(super) struct Begun {
+    pub(super) segments: Vec<Segment>,
+    /// By its first header, or made up at random.
+    pub(super) identity: LogIdentity,
+    /// Nothing of it is known to be durable yet.
+    pub(super) log: LogShared,
 }
 
 /// A torn tail that was cut off a file.
@@ -133,8 +140,8 @@ impl FileJournal {
             ..FileJournal::of(Path::new("memory"), PathBuf::from("memory"), form, None)
         };
         let (identity, generation) = next_writer(&recovered);
-        let (index, store) = (LogIndex::new(), Store::Memory(log));
-        Opened { journal, recovered, identity, generation, cut: None, index, store }
+        let log = LogShared::new(LogFormat::Binary, identity.log_id, Store::Memory(log));
+        Opened { journal, recovered, identity, generation, cut: None, log }
     }
 
     fn open_text(directory: &Path, lock: DirectoryLock, hash_seed: u64) -> Result<Opened, FilesError> {
@@ -144,41 +151,60 @@ impl FileJournal {
         let form = Form::JsonLines(Box::new(Converter::new(&recovered)));
         let (identity, generation) = next_writer(&recovered);
         let store = Store::files(vec![(0, path.clone())]);
+        let log = LogShared::new(LogFormat::JsonLines, identity.log_id, store);
+        log.restore(recovered.projections.balances.names(), index);
         let journal = FileJournal { file, bytes, ..FileJournal::of(directory, path, form, Some(lock)) };
-        Ok(Opened { journal, recovered, identity, generation, cut, index, store })
+        Ok(Opened { journal, recovered, identity, generation, cut, log })
     }
 
     fn open_segments(directory: &Path, lock: DirectoryLock, hash_seed: u64) -> Result<Opened, FilesError> {
+        FileJournal::open_segments_with(directory, lock, |begun| {
+            let recovery = Recovery::new(hash_seed).noting_borders(INDEX_BYTES_MIN);
+            let (recovered, index) = read_all(&begun.segments, recovery, LogIndex::new(), 0)?;
+            begun.log.restore(recovered.projections.balances.names(), index);
+            Ok(recovered)
+        })
+    }
+
+    /// Opens a data directory whose log is in the binary form, as [`FileJournal::open_with`] does, with what `recover`
+    /// makes of its segments.
+    pub(super) fn open_segments_with<R>(
+        directory: &Path,
+        lock: DirectoryLock,
+        recover: impl FnOnce(&Begun) -> Result<Recovered<R>, FilesError>,
+    ) -> Result<Opened<R>, FilesError> {
         remove_part(directory)?;
-        let mut segments = segments(directory)?;
-        let (recovered, index) = recover(&segments, hash_seed)?;
+        let segments = segments(directory)?;
+        let first = directory.join(segment_name(0));
+        let identity = match segments.first() {
+            Some(segment) => identity_of(segment)?,
+            None => None,
+        };
+        let identity = identity.unwrap_or_else(new_identity);
+        let store = Store::files(parts(&segments, &first));
+        let log = LogShared::new(LogFormat::Binary, identity.log_id, store);
+        let mut begun = Begun { segments, identity, log };
+        let recovered = recover(&begun)?;
+        let segments = &mut begun.segments;
         let cut = match &recovered.cut {
             // A log that was never begun ends inside its header too, in a way.
-            Some(torn) if !segments.is_empty() => cut_tail(directory, &mut segments, torn)?,
+            Some(torn) if !segments.is_empty() => cut_tail(directory, segments, torn)?,
             Some(_) | None => None,
         };
         // What was read may only be in the page cache: its writer may have been killed before its sync.
-        for segment in &segments {
+        for segment in segments.iter() {
             let synced = File::open(&segment.path).and_then(|file| file.sync_all());
             synced.map_err(|error| FilesError::io(&segment.path, "sync it", error))?;
         }
         sync_directory(directory)?;
-        let (identity, generation) = next_writer(&recovered);
-        let path = match segments.last() {
-            Some(segment) => segment.path.clone(),
-            None => directory.join(segment_name(0)),
-        };
-        let file = match segments.last() {
-            Some(_) => Some(open_to_write(&path)?),
-            None => None,
-        };
+        let path = segments.last().map_or(first, |segment| segment.path.clone());
+        let file = if segments.is_empty() { None } else { Some(open_to_write(&path)?) };
         let bytes = recovered.tail.as_ref().map_or(0, Tail::bytes);
-        let parts = parts(&segments, &path);
-        let file_at_byte = parts.last().map_or(0, |(at_byte, _)| *at_byte);
-        let store = Store::files(parts);
+        let file_at_byte = parts(segments, &path).last().map_or(0, |(at_byte, _)| *at_byte);
+        let generation = recovered.tail.as_ref().map_or(1, |tail| tail.generation() + 1);
         let journal = FileJournal::of(directory, path, Form::Binary, Some(lock));
         let journal = FileJournal { file, file_at_byte, bytes, ..journal };
-        Ok(Opened { journal, recovered, identity, generation, cut, index, store })
+        Ok(Opened { journal, recovered, identity: begun.identity, generation, cut, log: begun.log })
     }
 
     fn of(directory: &Path, path: PathBuf, form: Form, lock: Option<DirectoryLock>) -> FileJournal {
@@ -302,6 +328,10 @@ impl FileJournal {
         }
     }
 
+    pub(super) fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+    }
+
     /// Bytes of the log as it is stored, all segments together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -409,8 +439,12 @@ fn next_writer(recovered: &Recovered) -> (LogIdentity, u64) {
             let (log_id, ledger_id) = (header.log_id, header.ledger_id);
             (LogIdentity { log_id, ledger_id, partition: header.partition }, tail.generation() + 1)
         }
-        None => (LogIdentity { log_id: new_id(), ledger_id: new_id(), partition: 0 }, 1),
+        None => (new_identity(), 1),
     }
+}
+
+fn new_identity() -> LogIdentity {
+    LogIdentity { log_id: new_id(), ledger_id: new_id(), partition: 0 }
 }
 
 /// The segments, each with where it begins in the log; the first one's place if there is none yet.
@@ -428,17 +462,27 @@ fn parts(segments: &[Segment], first: &Path) -> Vec<(u64, PathBuf)> {
 }
 
 /// Reads all segments as one log.
-fn recover(segments: &[Segment], hash_seed: u64) -> Result<(Recovered, LogIndex), FilesError> {
-    let mut recovery = Recovery::new(hash_seed).noting_borders(INDEX_BYTES_MIN);
-    let mut index = LogIndex::new();
+pub(super) fn read_all<R: Fold>(
+    segments: &[Segment],
+    mut recovery: Recovery<R>,
+    mut index: LogIndex,
+    from_byte: u64,
+) -> Result<(Recovered<R>, LogIndex), FilesError> {
     let mut chunk = vec![0; READ_BYTES];
+    let mut at_byte = 0;
     for segment in segments {
+        let skipped = from_byte.saturating_sub(at_byte).min(segment.bytes);
+        at_byte += segment.bytes;
+        if skipped == segment.bytes {
+            continue;
+        }
         // Behind a damage the records are not known: it is judged by the bytes that follow.
-        if !recovery.has_damage() {
+        if skipped == 0 && !recovery.has_damage() {
             check_name(segment, recovery.next_sequence())?;
         }
         let unreadable = |error| FilesError::io(&segment.path, "read it", error);
         let mut file = File::open(&segment.path).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(skipped)).map_err(unreadable)?;
         loop {
             let read = file.read(&mut chunk).map_err(unreadable)?;
             if read == 0 {
@@ -450,6 +494,29 @@ fn recover(segments: &[Segment], hash_seed: u64) -> Result<(Recovered, LogIndex)
     }
     let recovered = recovery.finish().map_err(|error| refused(segments, error))?;
     Ok((recovered, index))
+}
+
+/// What names the log, by the header of its first segment; `None` if that cannot be read, which is judged with the rest.
+fn identity_of(segment: &Segment) -> Result<Option<LogIdentity>, FilesError> {
+    Ok(header_of(segment)?.map(|Header { log_id, ledger_id, partition, .. }| LogIdentity {
+        log_id,
+        ledger_id,
+        partition,
+    }))
+}
+
+/// The header that a segment begins with, if it can be read.
+pub(super) fn header_of(segment: &Segment) -> Result<Option<Header>, FilesError> {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(&segment.path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut bytes));
+    read.map_err(|error| FilesError::io(&segment.path, "read it", error))?;
+    let mut decoder = Decoder::new();
+    decoder.push(&bytes);
+    Ok(match decoder.next() {
+        Ok(Some(Item::Header(header))) => Some(header),
+        Ok(_) | Err(_) => None,
+    })
 }
 
 /// A log whose first segments are gone, or that has a gap, must not pass for a whole one.
@@ -469,19 +536,13 @@ fn check_name(segment: &Segment, next_sequence: u64) -> Result<(), FilesError> {
             segment.first_sequence
         ));
     }
-    let mut bytes = Vec::new();
-    let read =
-        File::open(&segment.path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut bytes));
-    read.map_err(|error| FilesError::io(&segment.path, "read it", error))?;
-    let mut decoder = Decoder::new();
-    decoder.push(&bytes);
     // A header that cannot be read is judged with the rest of the log.
-    match decoder.next() {
-        Ok(Some(Item::Header(header))) if header.first_sequence != segment.first_sequence => wrong(format!(
+    match header_of(segment)? {
+        Some(header) if header.first_sequence != segment.first_sequence => wrong(format!(
             "its header says that it begins with record {}, its name says {}",
             header.first_sequence, segment.first_sequence
         )),
-        Ok(_) | Err(_) => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 

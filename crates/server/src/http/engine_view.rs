@@ -52,24 +52,21 @@ impl App {
         });
         let (generation, commands, pipeline, journal, storage_full, storage_short) =
             asked.await.ok_or_else(too_busy)?;
-        self.read(move |models| {
-            let projections = &models.projections;
-            EngineView {
-                durable: *durable.borrow(),
-                checkpoint: projections.checkpoint(),
-                generation,
-                identity,
-                accounts: projections.balances.len(),
-                counts: projections.counts.clone(),
-                balances_total: projections.totals.balances_total(),
-                commands,
-                commands_max,
-                pipeline,
-                journal,
-                failure,
-                storage_full,
-                storage_short,
-            }
+        self.read(move |models| EngineView {
+            durable: *durable.borrow(),
+            checkpoint: models.checkpoint(),
+            generation,
+            identity,
+            accounts: models.accounts_count(),
+            counts: models.counts().clone(),
+            balances_total: models.balances_total(),
+            commands,
+            commands_max,
+            pipeline,
+            journal,
+            failure,
+            storage_full,
+            storage_short,
         })
         .await
     }

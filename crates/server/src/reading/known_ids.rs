@@ -88,6 +88,8 @@ mod tests {
         in_runs.store(generation + generation / 2, Ordering::Release);
         known.insert(&id(3 * generation), 3 * generation);
         assert_eq!(known.generations.len(), 3);
-        assert!(!known.may_hold(&id(0)) && known.may_hold(&id(generation)) && known.may_hold(&id(3 * generation)));
+        assert!(
+            !known.may_hold(&id(0)) && known.may_hold(&id(generation)) && known.may_hold(&id(3 * generation))
+        );
     }
 }

@@ -4,6 +4,8 @@ use hashbrown::HashTable;
 use ledger::{AccountIndex, TransactionId};
 use twox_hash::XxHash3_64;
 
+use crate::runs::EntryAt;
+
 /// Where something begins: a record, and its frame's byte in the log's binary form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -11,15 +13,6 @@ pub(crate) struct Place {
     pub(crate) sequence: u64,
     /// The next frame's byte.
     pub(crate) byte: u64,
-}
-
-/// One entry of an account: a record, by its byte in the log, and the balance after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EntryAt {
-    /// Where the record's frame begins in the log.
-    pub(crate) at_byte: u64,
-    /// The account's balance after the entry, in minor units.
-    pub(crate) balance_after: i64,
 }
 
 /// The ids and entries of a range of records. It only grows, and a clone is not needed: a full one is shared as it is.
@@ -75,7 +68,8 @@ impl Window {
         let number = small(self.ids.len());
         self.ids.push((id, at_byte));
         let (seed, ids) = (self.hash_seed, &self.ids);
-        self.by_id.insert_unique(hash_id(seed, &id), number, |&number| hash_id(seed, &ids[number as usize].0));
+        self.by_id
+            .insert_unique(hash_id(seed, &id), number, |&number| hash_id(seed, &ids[number as usize].0));
     }
 
     /// Takes the next entry in.
@@ -104,9 +98,8 @@ impl Window {
 
     /// The byte of the record with this id.
     pub(crate) fn find(&self, id: &TransactionId) -> Option<u64> {
-        let number = self
-            .by_id
-            .find(hash_id(self.hash_seed, id), |&number| self.ids[number as usize].0 == *id)?;
+        let number =
+            self.by_id.find(hash_id(self.hash_seed, id), |&number| self.ids[number as usize].0 == *id)?;
         Some(self.ids[*number as usize].1)
     }
 
