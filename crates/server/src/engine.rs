@@ -8,19 +8,21 @@
 //! nothing here waits for a client.
 
 mod inbox;
+mod waiting;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ledger::Command;
-use pipeline::{Answer, Config, LogIdentity, Lookup, Outcome, Replayed, Reply, Request};
+use pipeline::{Config, LogIdentity, Lookup, Outcome, Replayed, Reply, Request};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::inbox::InboxLimits;
-use self::inbox::{Ask, Inbox, Refused};
+use self::inbox::{Arrival, Ask, Inbox, Refused};
+use self::waiting::Waiting;
 use crate::files::{
     Cut, Driver, DriverOpened, DriverOptions, Durability, FilesError, JournalStats, LogFormat, LogShared,
     ReadBegin, WindowOptions,
@@ -34,26 +36,31 @@ use crate::runs::RunsConfig;
 /// How long the engine may be kept from its commands at a time by what is asked of it. The rest waits for the next turn.
 const ASKS_AT_ONCE: Duration = Duration::from_millis(2);
 
+/// The most commands in one batch: that many request ids belong to it.
+pub(crate) const BATCH_COMMANDS_MAX: usize = 1 << 16;
+
 /// The engine's driver.
 pub(crate) type EngineDriver = Driver<Remote>;
 
-/// What a client is told.
+/// What a client is told of its command, or of its group.
 #[derive(Clone, Debug)]
 pub(crate) enum Told {
     /// The command has a durable outcome.
-    Done { command: Command, outcome: Outcome, replayed: Replayed },
-    /// The id, or the account's name, is taken by another body.
-    Conflict { command: Command },
+    Done { outcome: Outcome, replayed: Replayed },
+    /// The members of a group have durable outcomes, in their order.
+    Linked { outcomes: Vec<Outcome>, replayed: Replayed },
+    /// The id, or the account's name, is taken by another body; of a group, the id of one of its members.
+    Conflict,
     /// The queue is full; nothing was accepted.
     Busy { retry_after_micros: u64 },
     /// The command became a dead letter.
-    DeadLettered { command: Command },
+    DeadLettered,
     /// The command may have taken effect, or may still.
-    Unknown { command: Command },
+    Unknown,
     /// There is no room on the disk for the command's record; nothing was executed.
-    StorageFull { why: String },
+    StorageFull { why: Arc<str> },
     /// Nothing was accepted, because the server writes nothing any more.
-    NotWriting { why: String },
+    NotWriting { why: Arc<str> },
 }
 
 /// The way to the engine, for handlers. Cheap to clone.
@@ -147,9 +154,8 @@ impl Running {
             driver,
             shared,
             read_inbox,
-            waiting: HashMap::new(),
+            waiting: Waiting::default(),
             asks: VecDeque::new(),
-            next_request: 0,
             synced: Box::new(synced),
             syncs_told: 0,
         };
@@ -176,16 +182,42 @@ impl Engine {
     /// Hands a command to the pipeline. The receiver is answered when it is durable.
     pub(crate) fn submit(&self, command: Command) -> oneshot::Receiver<Told> {
         let (tell, told) = oneshot::channel();
-        if let Err((Waiting { tell, .. }, refused)) = self.shared.inbox.push(Waiting { command, tell }) {
+        if let Err((Arrival::One { tell, .. }, refused)) =
+            self.shared.inbox.push(Arrival::One { command, tell })
+        {
             // The receiver is in our hand, so it is still there.
-            let _ = tell.send(match refused {
-                Refused::Full { retry_after_micros } => Told::Busy { retry_after_micros },
-                Refused::Closed => {
-                    Told::NotWriting { why: self.failure().unwrap_or("the server is stopping").to_owned() }
-                }
-            });
+            let _ = tell.send(self.refusal(refused));
         }
         told
+    }
+
+    /// Hands commands to the pipeline, in order, as one arrival: one push, one wake-up, one answer when the last of them is
+    /// durable, with an element for each command in order. What the queue does not take is answered `Busy` one by one; a
+    /// group is one command, so no part of a group is taken alone.
+    ///
+    /// # Panics
+    /// If there are more than [`BATCH_COMMANDS_MAX`].
+    pub(crate) fn submit_batch(&self, commands: Vec<Command>) -> oneshot::Receiver<Vec<Told>> {
+        assert!(commands.len() <= BATCH_COMMANDS_MAX, "a batch is at most BATCH_COMMANDS_MAX commands");
+        let (tell, told) = oneshot::channel();
+        if commands.is_empty() {
+            // As above.
+            let _ = tell.send(Vec::new());
+        } else if let Err((Arrival::Batch { commands, tell }, refused)) =
+            self.shared.inbox.push(Arrival::Batch { commands, tell })
+        {
+            let _ = tell.send(vec![self.refusal(refused); commands.len()]);
+        }
+        told
+    }
+
+    fn refusal(&self, refused: Refused) -> Told {
+        match refused {
+            Refused::Full { retry_after_micros } => Told::Busy { retry_after_micros },
+            Refused::Closed => {
+                Told::NotWriting { why: self.failure().unwrap_or("the server is stopping").into() }
+            }
+        }
     }
 
     /// Runs `ask` on the engine's thread, between two batches. `None` when the engine has stopped or takes no more.
@@ -246,32 +278,25 @@ struct Worker {
     driver: EngineDriver,
     shared: Arc<Shared>,
     read_inbox: Arc<reading::Inbox>,
-    waiting: HashMap<u64, Waiting>,
+    waiting: Waiting,
     asks: VecDeque<Ask>,
-    next_request: u64,
     synced: Box<dyn Fn(&JournalStats) + Send>,
     syncs_told: u64,
-}
-
-/// A command and who waits for its outcome.
-struct Waiting {
-    command: Command,
-    tell: oneshot::Sender<Told>,
 }
 
 impl Worker {
     fn run(mut self) -> Result<(), FilesError> {
         let _end = End(Arc::clone(&self.shared), Arc::clone(&self.read_inbox));
-        let (mut commands, mut lookups) = (Vec::new(), Vec::new());
+        let (mut arrivals, mut lookups) = (Vec::new(), Vec::new());
         loop {
             let longest = if self.asks.is_empty() { self.until_timeout() } else { Some(Duration::ZERO) };
-            let open = self.shared.inbox.take(&mut commands, &mut lookups, &mut self.asks, longest);
+            let open = self.shared.inbox.take(&mut arrivals, &mut lookups, &mut self.asks, longest);
             if !lookups.is_empty() {
                 self.driver.answer(std::mem::take(&mut lookups));
             }
-            let mut requests = Vec::with_capacity(commands.len());
-            for waiting in commands.drain(..) {
-                self.accept(waiting, &mut requests);
+            let mut requests = Vec::with_capacity(arrivals.len());
+            for arrival in arrivals.drain(..) {
+                self.accept(arrival, &mut requests);
             }
             if !requests.is_empty() {
                 self.driver.submit(requests);
@@ -290,16 +315,11 @@ impl Worker {
         }
     }
 
-    fn accept(&mut self, waiting: Waiting, requests: &mut Vec<Request>) {
-        if let Some(why) = self.shared.failure.get() {
-            // A client that went away has nothing to be told.
-            let _ = waiting.tell.send(Told::NotWriting { why: why.clone() });
-            return;
+    fn accept(&mut self, arrival: Arrival, requests: &mut Vec<Request>) {
+        match self.shared.failure.get() {
+            None => self.waiting.add(arrival, requests),
+            Some(why) => arrival.refuse(&Told::NotWriting { why: why.as_str().into() }),
         }
-        let request_id = self.next_request;
-        self.next_request += 1;
-        requests.push(Request { request_id, command: waiting.command.clone() });
-        self.waiting.insert(request_id, waiting);
     }
 
     /// For a while; the rest is left for the next turn, so that commands and answers never wait long.
@@ -336,20 +356,8 @@ impl Worker {
 
     fn answer(&mut self) {
         for Reply { request_id, answer } in self.driver.take_replies() {
-            // A command that is redriven is answered once more, when nobody waits.
-            let Some(Waiting { command, tell }) = self.waiting.remove(&request_id) else { continue };
-            // A client that went away finds its outcome under its id.
-            let _ = tell.send(match answer {
-                Answer::Done { outcome, replayed } => Told::Done { command, outcome, replayed },
-                Answer::Conflict { transaction_id: _ } => Told::Conflict { command },
-                Answer::Busy { depth: _, retry_after_micros } => Told::Busy { retry_after_micros },
-                Answer::DeadLettered { transaction_id: _ } => Told::DeadLettered { command },
-                Answer::StorageFull => {
-                    let why =
-                        self.shared.storage_full().unwrap_or_else(|| "there is room again by now".to_owned());
-                    Told::StorageFull { why }
-                }
-                Answer::Unavailable => Told::Unknown { command },
+            self.waiting.answer(request_id, answer, || {
+                self.shared.storage_full().unwrap_or_else(|| "there is room again by now".to_owned()).into()
             });
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `wallet` | commands: a body in, an outcome out |
+//! | `wallet`, `item` | commands: a body in, an outcome out |
+//! | `batch` | many commands in one request |
 //! | `reads`, `events` | the read models, snapshots, the log as a stream |
 //! | `health`, `metrics`, `engine_view` | how it goes |
 //! | `fields`, `problem` | strict JSON in, RFC 9457 out |
@@ -12,12 +13,14 @@
 //! Invariants, as absences: no route decides about money; no answer shows what is not durable; no body, header, token or
 //! amount is logged; no error leaves without a code, a status and a sentence.
 
+mod batch;
 mod docs;
 mod engine_view;
 mod events;
 mod fields;
 mod guard;
 mod health;
+mod item;
 pub(crate) mod metrics;
 mod problem;
 mod reads;
@@ -32,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -66,6 +69,10 @@ pub(crate) struct Parts {
     pub(crate) streams: Arc<Semaphore>,
     /// One permit for each snapshot that may be on its way.
     pub(crate) snapshots: Arc<Semaphore>,
+    /// One permit for each KiB of a batch's body that may be in memory.
+    pub(crate) batch_memory: Arc<Semaphore>,
+    /// One permit for each stream of transfers that may be open.
+    pub(crate) batch_streams: Arc<Semaphore>,
 }
 
 impl App {
@@ -93,9 +100,14 @@ pub(crate) fn router(app: App, page: &PageSource) -> Router {
         .route("/v1/wallet/accounts", get(reads::accounts).post(wallet::open_account))
         .route("/v1/wallet/accounts/{account_id}", get(reads::account))
         .route("/v1/wallet/accounts/{account_id}/entries", get(reads::entries))
+        .route("/v1/wallet/accounts/{account_id}/floor", put(wallet::set_floor))
         .route("/v1/wallet/balance/{account_id}", get(reads::balance))
         .route("/v1/wallet/transactions/{transaction_id}", get(reads::transaction))
         .route("/v1/wallet/transfer", post(wallet::transfer))
+        .route("/v1/wallet/transfers", post(batch::transfers))
+        .route("/v1/wallet/pending-transfers", post(wallet::pending))
+        .route("/v1/wallet/pending-transfers/{pending_id}/post", post(wallet::post))
+        .route("/v1/wallet/pending-transfers/{pending_id}/void", post(wallet::void))
         .route("/v1/wallet/deposits", post(wallet::deposit))
         .route("/v1/wallet/withdrawals", post(wallet::withdraw))
         .route("/v1/state", get(reads::state))

@@ -57,6 +57,15 @@ pub struct Limits {
     pub connections_max: u32,
     /// Bytes of a request's body. Beyond: 413.
     pub body_bytes_max: u32,
+    /// Items of a batch, and of a stream of transfers those that are not answered yet; at most 65,536. Beyond: 413, or
+    /// the stream is read no further until there are answers.
+    pub batch_items_max: u32,
+    /// Bytes of a batch's body. Beyond: 413.
+    pub batch_bytes_max: u32,
+    /// Bytes of the bodies of all batches that are being read or answered, rounded up to KiB each. Beyond: 503.
+    pub batch_memory_bytes_max: u32,
+    /// Streams of transfers open at once. Beyond: 503.
+    pub batch_streams_max: u32,
     /// Bytes of a request's line and headers. Beyond: 431.
     pub header_bytes_max: u32,
     /// How long a connection may wait for a request's headers, the time between two requests included. Beyond: it is
@@ -89,6 +98,10 @@ impl Default for Limits {
         Limits {
             connections_max: 10_000,
             body_bytes_max: 65_536,
+            batch_items_max: 8_190,
+            batch_bytes_max: 4 << 20,
+            batch_memory_bytes_max: 256 << 20,
+            batch_streams_max: 256,
             header_bytes_max: 16_384,
             header_timeout_ms: 30_000,
             body_timeout_ms: 10_000,
@@ -114,6 +127,10 @@ impl Limits {
         let limits = [
             ("connections_max", u64::from(self.connections_max)),
             ("body_bytes_max", self.body_bytes_max.into()),
+            ("batch_items_max", self.batch_items_max.into()),
+            ("batch_bytes_max", self.batch_bytes_max.into()),
+            ("batch_memory_bytes_max", self.batch_memory_bytes_max.into()),
+            ("batch_streams_max", self.batch_streams_max.into()),
             ("header_bytes_max", self.header_bytes_max.into()),
             ("header_timeout_ms", self.header_timeout_ms),
             ("body_timeout_ms", self.body_timeout_ms),

@@ -129,6 +129,8 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
         stopping: is_stopping,
         streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
         snapshots: Arc::new(Semaphore::new(limits.snapshots_max as usize)),
+        batch_memory: Arc::new(Semaphore::new(limits.batch_memory_bytes_max.div_ceil(1_024) as usize)),
+        batch_streams: Arc::new(Semaphore::new(limits.batch_streams_max as usize)),
     });
     let durable = *running.engine.durable().borrow();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), records = durable.sequence, "the log is recovered");

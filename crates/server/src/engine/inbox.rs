@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ledger::Command;
 use pipeline::Lookup;
+use tokio::sync::oneshot;
 
-use super::{EngineDriver, Waiting};
+use super::{EngineDriver, Told};
 
 /// What a client is told to wait when the inbox itself is full, in microseconds.
 const RETRY_AFTER_MICROS: u64 = 50_000;
@@ -14,8 +16,31 @@ const RETRY_AFTER_MICROS: u64 = 50_000;
 /// Something to be done, or looked at, on the engine's thread.
 pub(super) type Ask = Box<dyn FnOnce(&mut EngineDriver) + Send>;
 
+/// What comes in at once, and who waits for what comes of it.
+pub(super) enum Arrival {
+    One { command: Command, tell: oneshot::Sender<Told> },
+    Batch { commands: Vec<Command>, tell: oneshot::Sender<Vec<Told>> },
+}
+
+impl Arrival {
+    /// Tells that nothing of it was taken. A client that went away has nothing to be told.
+    pub(super) fn refuse(self, told: &Told) {
+        match self {
+            Arrival::One { command: _, tell } => drop(tell.send(told.clone())),
+            Arrival::Batch { commands, tell } => drop(tell.send(vec![told.clone(); commands.len()])),
+        }
+    }
+
+    fn commands(&self) -> usize {
+        match self {
+            Arrival::One { .. } => 1,
+            Arrival::Batch { commands, tell: _ } => commands.len(),
+        }
+    }
+}
+
 /// How much the inbox takes. The pipeline behind it has limits of its own, and it answers known ids even when its queue
-/// is full, so the inbox has room for more commands than the queue.
+/// is full, so the inbox has room for more commands than the queue. The last batch may go beyond, for the same reason.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InboxLimits {
     pub(crate) commands_max: usize,
@@ -39,7 +64,9 @@ pub(super) struct Inbox {
 }
 
 struct State {
-    commands: Vec<Waiting>,
+    arrivals: Vec<Arrival>,
+    /// In all arrivals together.
+    commands: usize,
     lookups: Vec<Lookup>,
     asks: VecDeque<Ask>,
     /// Something happened elsewhere that the engine must look at.
@@ -51,17 +78,18 @@ struct State {
 
 impl Inbox {
     pub(super) fn new(limits: InboxLimits) -> Inbox {
-        let (commands, lookups, asks) = (Vec::new(), Vec::new(), VecDeque::new());
-        let state = State { commands, lookups, asks, rung: false, closed: false, asleep: false };
+        let (arrivals, lookups, asks) = (Vec::new(), Vec::new(), VecDeque::new());
+        let state = State { arrivals, commands: 0, lookups, asks, rung: false, closed: false, asleep: false };
         Inbox { state: Mutex::new(state), arrived: Condvar::new(), limits }
     }
 
-    pub(super) fn push(&self, waiting: Waiting) -> Result<(), (Waiting, Refused)> {
+    pub(super) fn push(&self, arrival: Arrival) -> Result<(), (Arrival, Refused)> {
         let mut state = self.lock();
-        if let Some(refused) = refusal(&state, state.commands.len(), self.limits.commands_max) {
-            return Err((waiting, refused));
+        if let Some(refused) = refusal(&state, state.commands, self.limits.commands_max) {
+            return Err((arrival, refused));
         }
-        state.commands.push(waiting);
+        state.commands += arrival.commands();
+        state.arrivals.push(arrival);
         self.wake(state);
         Ok(())
     }
@@ -100,7 +128,8 @@ impl Inbox {
     /// Drops what is in it; whoever waits for it learns that.
     pub(super) fn clear(&self) {
         let mut state = self.lock();
-        let dropped = (std::mem::take(&mut state.commands), std::mem::take(&mut state.asks));
+        state.commands = 0;
+        let dropped = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.asks));
         drop(state);
         drop(dropped);
     }
@@ -108,7 +137,7 @@ impl Inbox {
     /// Waits until there is something, or for `longest`, and moves all of it out. Says whether it is open.
     pub(super) fn take(
         &self,
-        commands: &mut Vec<Waiting>,
+        arrivals: &mut Vec<Arrival>,
         lookups: &mut Vec<Lookup>,
         asks: &mut VecDeque<Ask>,
         longest: Option<Duration>,
@@ -116,7 +145,7 @@ impl Inbox {
         let mut state = self.lock();
         state.asleep = true;
         let nothing = |state: &mut State| {
-            state.commands.is_empty()
+            state.arrivals.is_empty()
                 && state.lookups.is_empty()
                 && state.asks.is_empty()
                 && !state.rung
@@ -131,7 +160,8 @@ impl Inbox {
         };
         state.asleep = false;
         state.rung = false;
-        std::mem::swap(&mut state.commands, commands);
+        std::mem::swap(&mut state.arrivals, arrivals);
+        state.commands = 0;
         lookups.append(&mut state.lookups);
         asks.append(&mut state.asks);
         !state.closed

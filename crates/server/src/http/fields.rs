@@ -3,14 +3,28 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ledger::Metadata;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
+use time::Timestamp;
 
 use super::problem::Problem;
 
 /// The fields of one JSON object. Each is taken once; [`Fields::finish`] refuses those that nobody took.
 #[derive(Debug)]
-pub(crate) struct Fields(Vec<(String, Value)>);
+pub(crate) struct Fields(Vec<(String, Sent)>);
+
+/// What a field holds.
+#[derive(Debug)]
+enum Sent {
+    Value(Value),
+    /// As it was sent: metadata has rules of its own, which a parsed value does not show any more.
+    Raw(Box<RawValue>),
+}
+
+/// The one field that is kept as it was sent.
+const METADATA: &str = "metadata";
 
 /// What a field that stands twice is marked with, on its way through serde's errors.
 const DUPLICATE: &str = "duplicate field: ";
@@ -80,6 +94,46 @@ impl Fields {
         })
     }
 
+    /// Microseconds since the Unix epoch, which may be absent.
+    pub(crate) fn optional_time(&mut self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(micros) = self.optional_integer(name)? else { return Ok(None) };
+        let time = u64::try_from(micros).ok().and_then(Timestamp::from_micros);
+        time.map(Some).ok_or_else(|| {
+            let max = Timestamp::MAX.micros();
+            invalid(
+                name,
+                format!("`{name}` must be microseconds since 1970-01-01T00:00:00Z, from 0 to {max}"),
+            )
+        })
+    }
+
+    /// `true` or `false`, `false` if it is absent.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(other) => {
+                Err(invalid(name, format!("`{name}` must be `true` or `false`, not {}", kind(&other))))
+            }
+        }
+    }
+
+    /// What the client attaches.
+    pub(crate) fn metadata(&mut self) -> Result<Option<Metadata>, Problem> {
+        let Some(index) = self.0.iter().position(|(known, _)| known == METADATA) else { return Ok(None) };
+        let text = match self.0.swap_remove(index).1 {
+            Sent::Raw(raw) => raw,
+            Sent::Value(_) => unreachable!("metadata is kept as it was sent"),
+        };
+        pipeline::parse_metadata(text.get()).map(Some).map_err(|error| {
+            let field = match error.path.as_str() {
+                "" => METADATA.to_owned(),
+                path => format!("{METADATA}.{}", shortened(path)),
+            };
+            invalid(&field, error.to_string())
+        })
+    }
+
     /// Refuses what nobody took. `known` are the fields that there are.
     pub(crate) fn finish(self, known: &str) -> Result<(), Problem> {
         match self.0.first() {
@@ -94,7 +148,10 @@ impl Fields {
 
     fn take(&mut self, name: &str) -> Option<Value> {
         let index = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.swap_remove(index).1)
+        match self.0.swap_remove(index).1 {
+            Sent::Value(value) => Some(value),
+            Sent::Raw(_) => unreachable!("nothing but metadata is kept as it was sent"),
+        }
     }
 }
 
@@ -109,7 +166,7 @@ impl<'de> Deserialize<'de> for Fields {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields: Vec<(String, Value)> = Vec::new();
+                let mut fields: Vec<(String, Sent)> = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if fields.iter().any(|(known, _)| *known == name) {
                         return Err(A::Error::custom(format_args!("{DUPLICATE}{}", shortened(&name))));
@@ -117,7 +174,11 @@ impl<'de> Deserialize<'de> for Fields {
                     if fields.len() >= FIELDS_MAX {
                         return Err(A::Error::custom(format_args!("more than {FIELDS_MAX} fields")));
                     }
-                    fields.push((name, map.next_value()?));
+                    let sent = match name.as_str() {
+                        METADATA => Sent::Raw(map.next_value()?),
+                        _ => Sent::Value(map.next_value()?),
+                    };
+                    fields.push((name, sent));
                 }
                 Ok(Fields(fields))
             }

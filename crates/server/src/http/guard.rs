@@ -8,7 +8,7 @@ use axum::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, ORIGIN,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -28,13 +28,18 @@ const REQUEST_ID_CHARS_MAX: usize = 64;
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Wraps every route and the page.
-pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let request_id = request_id(request.headers());
     let mut response = match app.admit(&request) {
-        Ok(()) => settle(next.run(request).await, &method, &path),
+        Ok(role) => {
+            if role < Role::Admin {
+                request.extensions_mut().insert(role);
+            }
+            settle(next.run(request).await, &method, &path)
+        }
         Err(problem) => problem.into_response(),
     };
     set_headers(response.headers_mut(), &path, request_id);
@@ -62,7 +67,8 @@ pub(super) async fn note_route(request: Request, next: Next) -> Response {
 }
 
 impl App {
-    fn admit(&self, request: &Request) -> Result<(), Problem> {
+    /// What the request may do, if it may come in.
+    fn admit(&self, request: &Request) -> Result<Role, Problem> {
         let headers = request.headers();
         let host = host_of(headers, request.uri())?;
         if !self.is_known(host) {
@@ -91,10 +97,10 @@ impl App {
             || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    fn authorize(&self, request: &Request) -> Result<(), Problem> {
+    fn authorize(&self, request: &Request) -> Result<Role, Problem> {
         let (Some(tokens), Some(needed)) = (&self.tokens, role_for(request.method(), request.uri().path()))
         else {
-            return Ok(());
+            return Ok(Role::Admin);
         };
         let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = sent.and_then(|value| {
@@ -105,27 +111,38 @@ impl App {
             let detail = "this needs a token of the server's token file: `Authorization: Bearer TOKEN`";
             return Err(Problem::new("unauthorized", detail).field("Authorization").wants_bearer());
         };
-        if role < needed {
-            let detail = format!(
-                "this needs the role `{}`, and the token has the role `{}`",
-                needed.as_str(),
-                role.as_str()
-            );
-            return Err(Problem::new("forbidden", detail).field("Authorization"));
-        }
-        Ok(())
+        if role < needed { Err(forbidden("this", needed, role)) } else { Ok(role) }
     }
+}
+
+/// Refuses a request that needs the role `admin` for something in its body.
+pub(super) fn must_be_admin(extensions: &Extensions, what: &str) -> Result<(), Problem> {
+    match extensions.get::<Role>() {
+        Some(role) if *role < Role::Admin => Err(forbidden(what, Role::Admin, *role)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn forbidden(what: &str, needed: Role, role: Role) -> Problem {
+    let detail = format!(
+        "{what} needs the role `{}`, and the token has the role `{}`",
+        needed.as_str(),
+        role.as_str()
+    );
+    Problem::new("forbidden", detail).field("Authorization")
 }
 
 /// What a request needs where there are tokens; `None` if it is open to all.
 fn role_for(method: &Method, path: &str) -> Option<Role> {
-    if path.starts_with("/admin/") || path == "/admin" {
-        return Some(Role::Admin);
-    }
+    // The one write that an operator alone may do to an account.
+    let is_floor =
+        *method == Method::PUT && path.starts_with("/v1/wallet/accounts/") && path.ends_with("/floor");
+    let is_admin = path.starts_with("/admin/") || path == "/admin" || path == "/v1/clock/advance" || is_floor;
     let is_api = path.starts_with("/v1/") || path == "/v1" || path == "/stats" || path == "/metrics";
     match *method {
         // Which methods there are is no secret.
         Method::OPTIONS => None,
+        _ if is_admin => Some(Role::Admin),
         Method::GET | Method::HEAD => is_api.then_some(Role::Read),
         _ => is_api.then_some(Role::Write),
     }
@@ -257,6 +274,10 @@ mod tests {
             (Method::DELETE, "/v1/nothing", Some(Role::Write)),
             (Method::GET, "/admin/queues", Some(Role::Admin)),
             (Method::POST, "/admin/queues/commands/redrive", Some(Role::Admin)),
+            (Method::POST, "/v1/wallet/transfers", Some(Role::Write)),
+            (Method::PUT, "/v1/wallet/accounts/a/floor", Some(Role::Admin)),
+            (Method::POST, "/v1/clock/advance", Some(Role::Admin)),
+            (Method::GET, "/v1/clock", Some(Role::Read)),
             (Method::OPTIONS, "/v1/wallet/transfer", None),
             (Method::GET, "/health", None),
             (Method::GET, "/health/ready", None),

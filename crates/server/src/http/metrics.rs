@@ -29,6 +29,8 @@ pub(crate) struct Metrics {
     problems: IntCounterVec,
     /// Commands whose client got 504.
     pub(crate) answers_late: IntCounter,
+    /// Items of batches that were handed to the pipeline.
+    pub(crate) batch_items: IntCounter,
     /// Bodies over the limit.
     pub(crate) bodies_too_large: IntCounter,
     /// Bodies that took too long.
@@ -102,6 +104,8 @@ impl Metrics {
             ),
             answers_late: m
                 .counter("walletlab_answers_late_total", "Commands answered 504: outcome unknown."),
+            batch_items: m
+                .counter("walletlab_batch_items_total", "Items of batches that were handed to the pipeline."),
             bodies_too_large: m.counter("walletlab_http_bodies_too_large_total", "Bodies over the limit."),
             slow_bodies: m
                 .counter("walletlab_http_slow_bodies_total", "Bodies that took too long to arrive."),

@@ -28,6 +28,12 @@ impl Problem {
         self.with("field", field)
     }
 
+    /// Says where in a batch it is: `item` 3 or `line` 7.
+    pub(crate) fn at(mut self, what: &'static str, number: usize) -> Problem {
+        self.detail = format!("{what} {number}: {}", self.detail);
+        self.with(what, number)
+    }
+
     /// A further member of the body.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Problem {
         self.members.push((name, value.into()));
@@ -54,18 +60,27 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let Problem { code, detail, members, headers } = self;
+impl Problem {
+    /// Its body.
+    pub(crate) fn to_json(&self) -> Value {
+        let Problem { code, detail, members, headers: _ } = self;
         let known = docs::problem(code).expect("every code stands in the table of problems");
         let mut body = Map::new();
         body.insert("type".to_owned(), format!("/problems#{code}").into());
         body.insert("title".to_owned(), known.title.into());
         body.insert("status".to_owned(), known.status.into());
-        body.insert("detail".to_owned(), detail.into());
-        body.insert("code".to_owned(), code.into());
-        body.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+        body.insert("detail".to_owned(), detail.as_str().into());
+        body.insert("code".to_owned(), (*code).into());
+        body.extend(members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        Value::Object(body)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.to_json().to_string()));
+        let Problem { code, headers, .. } = self;
+        let known = docs::problem(code).expect("every code stands in the table of problems");
         *response.status_mut() = StatusCode::from_u16(known.status).expect("the table holds statuses");
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().extend(headers);

@@ -9,7 +9,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use ledger::{AccountIndex, AccountName, AccountView, Asset, TransactionId, TransactionResult};
+use ledger::{AccountIndex, AccountName, AccountView, Asset, CommandKind, TransactionId, TransactionResult};
+use projection::TransactionRow;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,7 +33,7 @@ const SEQUENCE_HEADER: HeaderName = HeaderName::from_static("walletlab-sequence"
 const DIGEST_HEADER: HeaderName = HeaderName::from_static("walletlab-digest");
 pub(super) const LOG_ID_HEADER: HeaderName = HeaderName::from_static("walletlab-log-id");
 
-type PathText = Result<Path<String>, PathRejection>;
+pub(super) type PathText = Result<Path<String>, PathRejection>;
 
 /// `GET /v1/wallet/balance/{account_id}`.
 pub(super) async fn balance(
@@ -50,7 +51,9 @@ pub(super) async fn balance(
     app.json(move |models| {
         let (_, row) = find(models, &name)?;
         Ok(json!({
-            "account_id": row.name.as_str(), "balance": row.posted, "asset": row.asset.as_str(),
+            "account_id": row.name.as_str(), "asset": row.asset.as_str(), "balance": row.posted,
+            "posted": row.posted, "pending": row.pending,
+            "available": available(row.posted, row.pending, row.floor),
             "sequence": models.checkpoint(),
         }))
     })
@@ -152,18 +155,62 @@ pub(super) async fn transaction(
         let row = found.ok_or_else(|| {
             Problem::new("transaction_not_found", format!("no transaction has the id {id}"))
         })?;
-        let (status, reason) = match row.result {
-            TransactionResult::Completed => ("completed", None),
-            TransactionResult::Refused(reason) => ("refused", Some(reason.as_str())),
-        };
-        Ok(json!({
-            "transaction_id": id.to_string(), "kind": row.kind.as_str(), "status": status, "reason": reason,
-            "from_account": row.from_account.as_ref().map(AccountName::as_str),
-            "to_account": row.to_account.as_ref().map(AccountName::as_str),
-            "amount": row.amount, "sequence": row.sequence, "recorded_at": row.recorded_at.micros(),
-        }))
+        Ok(transaction_json(&row))
     })
     .await
+}
+
+/// What came of a command. What a kind of command never has is left out.
+fn transaction_json(row: &TransactionRow) -> Value {
+    let (status, reason) = match (row.result, row.kind, &row.settlement) {
+        (TransactionResult::Refused(reason), _, _) => ("refused", Some(reason.as_str())),
+        (TransactionResult::Completed, CommandKind::PendingTransfer, None) => ("pending", None),
+        (TransactionResult::Completed, _, Some(settlement)) => (settled_word(settlement.kind), None),
+        (TransactionResult::Completed, _, None) => ("completed", None),
+    };
+    let mut json = json!({
+        "transaction_id": row.transaction_id.to_string(), "kind": row.kind.as_str(), "status": status, "reason": reason,
+        "from_account": row.from_account.as_ref().map(AccountName::as_str),
+        "to_account": row.to_account.as_ref().map(AccountName::as_str),
+        "amount": row.amount, "sequence": row.sequence, "recorded_at": row.recorded_at.micros(),
+    });
+    if let Some(settlement) = &row.settlement {
+        let is_posted = settlement.kind == CommandKind::PostTransfer;
+        json["posted_amount"] = if is_posted { settlement.amount } else { 0 }.into();
+        json["settled_by"] = json!({
+            "transaction_id": settlement.transaction_id.to_string(), "sequence": settlement.sequence,
+            "recorded_at": settlement.recorded_at.micros(),
+        });
+    }
+    if let Some(pending_id) = row.pending_id {
+        json["pending_id"] = pending_id.to_string().into();
+    }
+    if let Some(expires_at) = row.expires_at {
+        json["expires_at"] = expires_at.micros().into();
+    }
+    if let Some(floor) = row.floor {
+        json["floor"] = floor.into();
+    }
+    if let Some(metadata) = &row.metadata {
+        json["metadata"] = serde_json::from_str(metadata.as_str()).expect("metadata is canonical JSON");
+    }
+    json
+}
+
+/// What became of a pending transfer that this kind of command settled.
+fn settled_word(kind: CommandKind) -> &'static str {
+    match kind {
+        CommandKind::PostTransfer => "posted",
+        CommandKind::VoidTransfer => "voided",
+        CommandKind::ExpireTransfer => "expired",
+        CommandKind::OpenAccount
+        | CommandKind::Transfer
+        | CommandKind::Deposit
+        | CommandKind::Withdrawal
+        | CommandKind::PendingTransfer
+        | CommandKind::SetFloor
+        | CommandKind::Linked => unreachable!("nothing else settles a pending transfer"),
+    }
 }
 
 /// `GET /v1/state`: a snapshot, encoded away from the engine's thread. It goes out in pieces, so a client that does not
@@ -309,13 +356,14 @@ struct AccountRow {
     asset: Asset,
     scale: u8,
     posted: i64,
+    pending: i64,
     floor: i64,
 }
 
 impl From<AccountView<'_>> for AccountRow {
     fn from(row: AccountView<'_>) -> AccountRow {
-        let AccountView { name, asset, scale, posted, floor, pending: _ } = row;
-        AccountRow { name: name.clone(), asset: asset.clone(), scale, posted, floor }
+        let AccountView { name, asset, scale, posted, floor, pending } = row;
+        AccountRow { name: name.clone(), asset: asset.clone(), scale, posted, floor, pending }
     }
 }
 
@@ -326,10 +374,18 @@ impl AccountRow {
             ("asset", self.asset.as_str().into()),
             ("scale", self.scale.into()),
             ("balance", self.posted.into()),
+            ("posted", self.posted.into()),
+            ("pending", self.pending.into()),
+            ("available", available(self.posted, self.pending, self.floor).into()),
             ("floor", self.floor.into()),
         ];
         fields.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
     }
+}
+
+/// What may leave the account now; of one without a limit as much as can be said.
+fn available(posted: i64, pending: i64, floor: i64) -> i64 {
+    posted.saturating_sub(pending).saturating_sub(floor)
 }
 
 fn find<'a>(models: &'a Models, name: &AccountName) -> Result<(AccountIndex, AccountView<'a>), Problem> {
@@ -350,7 +406,10 @@ fn take_limit(query: &mut Query) -> Result<u32, Problem> {
     if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(refused_parameter("limit", LIMIT_MUST)) }
 }
 
-fn path_text<T: std::str::FromStr<Err: fmt::Display>>(path: PathText, name: &str) -> Result<T, Problem> {
+pub(super) fn path_text<T: std::str::FromStr<Err: fmt::Display>>(
+    path: PathText,
+    name: &str,
+) -> Result<T, Problem> {
     let invalid = |why: String| Problem::new("invalid_path", format!("`{name}`: {why}")).field(name);
     let Path(text) = path.map_err(|rejection| invalid(rejection.body_text()))?;
     text.parse().map_err(|error: T::Err| invalid(error.to_string()))

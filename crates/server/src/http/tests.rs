@@ -1,5 +1,6 @@
 //! The routes without a socket: requests in, answers out, as text.
 
+mod batch;
 mod events;
 mod guard;
 mod page;
@@ -81,6 +82,8 @@ impl Rig {
             engine: running.engine.clone(),
             streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
             snapshots: Arc::new(Semaphore::new(limits.snapshots_max as usize)),
+            batch_memory: Arc::new(Semaphore::new(limits.batch_memory_bytes_max.div_ceil(1_024) as usize)),
+            batch_streams: Arc::new(Semaphore::new(limits.batch_streams_max as usize)),
             limits,
             tokens,
             hosts,

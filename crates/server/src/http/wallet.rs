@@ -8,13 +8,17 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use ledger::{AccountName, Asset, Command, TransactionId, TransactionResult};
+use ledger::{AccountName, Asset, Command, CommandKind, TransactionId, TransactionResult};
 use pipeline::{Outcome, Replayed};
 use serde_json::json;
 
 use super::App;
+use super::batch::{late_body, not_writing};
 use super::fields::{Fields, Query};
+use super::guard::must_be_admin;
+use super::item::{Given, read_command};
 use super::problem::Problem;
+use super::reads::{PathText, path_text};
 use crate::engine::Told;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -27,7 +31,13 @@ const KEY_BYTES_MAX: usize = 255;
 
 /// `POST /v1/wallet/accounts`.
 pub(super) async fn open_account(State(app): State<App>, request: Request<Body>) -> Response {
-    match app.body(request).await.and_then(|(_, body)| read_opening(&body)) {
+    let extensions = request.extensions().clone();
+    let read = app.body(request).await.and_then(|(_, body)| read_opening(&body));
+    let may = |command: &Command| match command {
+        Command::OpenAccount { floor: Some(_), .. } => must_be_admin(&extensions, "an account with a floor"),
+        _ => Ok(()),
+    };
+    match read.and_then(|command| may(&command).map(|()| command)) {
         Ok(command) => app.ask(command).await,
         Err(problem) => problem.into_response(),
     }
@@ -35,35 +45,43 @@ pub(super) async fn open_account(State(app): State<App>, request: Request<Body>)
 
 /// `POST /v1/wallet/transfer`.
 pub(super) async fn transfer(State(app): State<App>, request: Request<Body>) -> Response {
-    app.command(request, |transaction_id, fields| {
-        let command = Command::Transfer {
-            transaction_id,
-            from_account: fields.text("from_account")?,
-            to_account: fields.text("to_account")?,
-            amount: fields.integer("amount")?,
-        };
-        Ok((command, "`transaction_id`, `from_account`, `to_account` and `amount`"))
-    })
-    .await
+    app.command(request, CommandKind::Transfer, &Given::default()).await
 }
 
 /// `POST /v1/wallet/deposits`.
 pub(super) async fn deposit(State(app): State<App>, request: Request<Body>) -> Response {
-    app.command(request, |transaction_id, fields| {
-        let (account, amount) = (fields.text("account")?, fields.integer("amount")?);
-        Ok((Command::Deposit { transaction_id, account, amount }, "`transaction_id`, `account` and `amount`"))
-    })
-    .await
+    app.command(request, CommandKind::Deposit, &Given::default()).await
 }
 
 /// `POST /v1/wallet/withdrawals`.
 pub(super) async fn withdraw(State(app): State<App>, request: Request<Body>) -> Response {
-    app.command(request, |transaction_id, fields| {
-        let (account, amount) = (fields.text("account")?, fields.integer("amount")?);
-        let command = Command::Withdrawal { transaction_id, account, amount };
-        Ok((command, "`transaction_id`, `account` and `amount`"))
-    })
-    .await
+    app.command(request, CommandKind::Withdrawal, &Given::default()).await
+}
+
+/// `POST /v1/wallet/pending-transfers`.
+pub(super) async fn pending(State(app): State<App>, request: Request<Body>) -> Response {
+    app.command(request, CommandKind::PendingTransfer, &Given::default()).await
+}
+
+/// `POST /v1/wallet/pending-transfers/{pending_id}/post`.
+pub(super) async fn post(State(app): State<App>, path: PathText, request: Request<Body>) -> Response {
+    app.settle(path, request, CommandKind::PostTransfer).await
+}
+
+/// `POST /v1/wallet/pending-transfers/{pending_id}/void`.
+pub(super) async fn void(State(app): State<App>, path: PathText, request: Request<Body>) -> Response {
+    app.settle(path, request, CommandKind::VoidTransfer).await
+}
+
+/// `PUT /v1/wallet/accounts/{account_id}/floor`.
+pub(super) async fn set_floor(State(app): State<App>, path: PathText, request: Request<Body>) -> Response {
+    match path_text(path, "account_id") {
+        Ok(account) => {
+            let given = Given { account: Some(account), ..Given::default() };
+            app.command(request, CommandKind::SetFloor, &given).await
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 impl App {
@@ -71,7 +89,7 @@ impl App {
     pub(super) async fn body(&self, request: Request<Body>) -> Result<(HeaderMap, Bytes), Problem> {
         let (head, body) = request.into_parts();
         Query::parse(head.uri.query())?.finish("this request has no parameters")?;
-        if !is_json(head.headers.get(CONTENT_TYPE)) {
+        if !is_type(head.headers.get(CONTENT_TYPE), "application/json") {
             let detail = "send the body as `Content-Type: application/json`";
             return Err(Problem::new("unsupported_media_type", detail));
         }
@@ -97,26 +115,24 @@ impl App {
             }
             Err(_) => {
                 self.metrics.slow_bodies.inc();
-                let limit = self.limits.body_timeout_ms;
-                Err(Problem::new(
-                    "request_timeout",
-                    format!("the body took longer than {limit} ms to arrive"),
-                ))
+                Err(late_body(self.limits.body_timeout_ms))
             }
         }
     }
 
-    async fn command(
-        &self,
-        request: Request<Body>,
-        read: impl FnOnce(TransactionId, &mut Fields) -> Result<(Command, &'static str), Problem>,
-    ) -> Response {
+    async fn settle(&self, path: PathText, request: Request<Body>, kind: CommandKind) -> Response {
+        match path_text(path, "pending_id") {
+            Ok(pending_id) => {
+                let given = Given { pending_id: Some(pending_id), ..Given::default() };
+                self.command(request, kind, &given).await
+            }
+            Err(problem) => problem.into_response(),
+        }
+    }
+
+    async fn command(&self, request: Request<Body>, kind: CommandKind, given: &Given) -> Response {
         let read = self.body(request).await.and_then(|(headers, body)| {
-            let mut fields = Fields::parse(&body)?;
-            let transaction_id = transaction_id(&headers, &mut fields)?;
-            let (command, known) = read(transaction_id, &mut fields)?;
-            fields.finish(known)?;
-            Ok(command)
+            read_command(&body, kind, given, |sent| transaction_id(&headers, sent))
         });
         match read {
             Ok(command) => self.ask(command).await,
@@ -126,54 +142,45 @@ impl App {
 
     /// Hands the command over and waits for its outcome, but not for ever.
     async fn ask(&self, command: Command) -> Response {
-        let transaction_id = command.transaction_id();
+        let asked = Asked::of(&command);
         let told = self.engine.submit(command);
         let longest = Duration::from_millis(self.limits.answer_timeout_ms);
-        match tokio::time::timeout(longest, told).await {
-            Ok(Ok(told)) => self.answer(told),
+        let told = match tokio::time::timeout(longest, told).await {
+            Ok(Ok(told)) => told,
             // The engine is gone with the command, or is too slow for this client: nobody knows here what became of it.
-            Ok(Err(_)) => unknown(transaction_id),
+            Ok(Err(_)) => Told::Unknown,
             Err(_) => {
                 self.metrics.answers_late.inc();
-                unknown(transaction_id)
+                Told::Unknown
             }
-        }
-    }
-
-    fn answer(&self, told: Told) -> Response {
+        };
         match told {
-            Told::Done { command, outcome, replayed } => self.outcome(&command, &outcome, replayed),
-            Told::Conflict { command } => conflict(&command),
-            Told::Busy { retry_after_micros } => {
-                let detail =
-                    "the command queue is full; nothing was accepted and no id is used up: send it again";
-                Problem::new("busy", detail).retry_after_micros(retry_after_micros).into_response()
-            }
-            Told::DeadLettered { command } => {
-                let detail = "the command could not be worked on and is set aside as a dead letter; it takes effect if \
-                              it is redriven: repeat it with the same id";
-                Problem::new("dead_letter", detail)
-                    .with("transaction_id", command.transaction_id().to_string())
-                    .into_response()
-            }
-            Told::Unknown { command } => unknown(command.transaction_id()),
-            Told::StorageFull { why } => {
-                let detail = format!(
-                    "there is no room for the command's record; nothing was executed and no id is used up: {why}"
-                );
-                Problem::new("storage_full", detail).retry_after_micros(1_000_000).into_response()
-            }
-            Told::NotWriting { why } => {
-                let detail = format!("nothing was accepted and no id is used up: {why}");
-                Problem::new("not_ready", detail).retry_after_micros(1_000_000).into_response()
-            }
+            Told::Done { outcome, replayed } => asked.outcome(&outcome, replayed),
+            Told::Conflict => asked.conflict().into_response(),
+            told => problem_of(&told, asked.transaction_id).into_response(),
         }
     }
+}
 
-    fn outcome(&self, command: &Command, outcome: &Outcome, replayed: Replayed) -> Response {
+/// What an answer says of the command itself.
+struct Asked {
+    transaction_id: TransactionId,
+    kind: CommandKind,
+    /// The command, if it is an opening.
+    opening: Option<Command>,
+}
+
+impl Asked {
+    fn of(command: &Command) -> Asked {
+        let (transaction_id, kind) = (command.transaction_id(), command.kind());
+        let opening = (kind == CommandKind::OpenAccount).then(|| command.clone());
+        Asked { transaction_id, kind, opening }
+    }
+
+    fn outcome(&self, outcome: &Outcome, replayed: Replayed) -> Response {
         let mut response = match outcome.result {
-            TransactionResult::Completed => completed(command, outcome, replayed),
-            TransactionResult::Refused(reason) => Problem::new(reason.as_str(), refusal(command))
+            TransactionResult::Completed => self.completed(outcome, replayed),
+            TransactionResult::Refused(reason) => Problem::new(reason.as_str(), refusal(self.kind))
                 .with("transaction_id", outcome.transaction_id.to_string())
                 .with("reason", reason.as_str())
                 .with("sequence", outcome.sequence)
@@ -184,6 +191,86 @@ impl App {
         }
         response
     }
+
+    fn completed(&self, outcome: &Outcome, replayed: Replayed) -> Response {
+        let Outcome { transaction_id, sequence, result: _ } = outcome;
+        let (status, body) = match &self.opening {
+            Some(Command::OpenAccount { account, asset, scale, floor, opening_balance }) => {
+                let status = match replayed {
+                    Replayed::First => StatusCode::CREATED,
+                    Replayed::Again => StatusCode::OK,
+                };
+                let mut body = json!({
+                    "account_id": account.as_str(), "asset": asset.as_str(), "scale": scale,
+                    "opening_balance": opening_balance, "transaction_id": transaction_id.to_string(),
+                    "status": "completed", "sequence": sequence,
+                });
+                if let Some(floor) = floor {
+                    body["floor"] = (*floor).into();
+                }
+                (status, body.to_string())
+            }
+            Some(_) | None => {
+                let body = format!(
+                    "{{\"transaction_id\":\"{transaction_id}\",\"status\":\"completed\",\"sequence\":{sequence}}}"
+                );
+                (StatusCode::OK, body)
+            }
+        };
+        let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        (status, json, body).into_response()
+    }
+
+    fn conflict(&self) -> Problem {
+        match &self.opening {
+            Some(Command::OpenAccount { account, .. }) => Problem::new(
+                "account_exists",
+                format!(
+                    "the account `{}` was opened with another body; nothing was changed",
+                    account.as_str()
+                ),
+            )
+            .field("account_id"),
+            Some(_) | None => problem_of(&Told::Conflict, self.transaction_id),
+        }
+    }
+}
+
+/// What a client is told of a command, or of an item of a batch, that has no outcome.
+///
+/// # Panics
+/// If it has one.
+pub(super) fn problem_of(told: &Told, transaction_id: TransactionId) -> Problem {
+    let problem = match told {
+        Told::Conflict => Problem::new(
+            "transaction_id_reused",
+            "the id was used with another body; nothing was changed: make a new id for a new command",
+        ),
+        Told::Busy { retry_after_micros } => {
+            let detail =
+                "the command queue is full; nothing was accepted and no id is used up: send it again";
+            return Problem::new("busy", detail).retry_after_micros(*retry_after_micros);
+        }
+        Told::DeadLettered => {
+            let detail = "the command could not be worked on and is set aside as a dead letter; it takes effect if it is \
+                          redriven: repeat it with the same id";
+            Problem::new("dead_letter", detail)
+        }
+        Told::Unknown => {
+            let detail =
+                "the outcome is unknown: repeat the request with the same id, and it takes effect once";
+            Problem::new("outcome_unknown", detail)
+        }
+        Told::NotWriting { why } => return not_writing(why),
+        Told::StorageFull { why } => {
+            let detail = format!(
+                "there is no room for the command's record; nothing was executed and no id is used up: {why}"
+            );
+            return Problem::new("storage_full", detail).retry_after_micros(1_000_000);
+        }
+        Told::Done { .. } | Told::Linked { .. } => unreachable!("an outcome is told by its sequence"),
+    };
+    problem.with("transaction_id", transaction_id.to_string())
 }
 
 fn read_opening(body: &[u8]) -> Result<Command, Problem> {
@@ -192,7 +279,8 @@ fn read_opening(body: &[u8]) -> Result<Command, Problem> {
     let asset: Option<Asset> = fields.optional_text("asset")?;
     let scale = fields.optional_integer("scale")?;
     let opening_balance = fields.optional_integer("opening_balance")?.unwrap_or(0);
-    fields.finish("`account_id`, `asset`, `scale` and `opening_balance`")?;
+    let floor = fields.optional_integer("floor")?;
+    fields.finish("`account_id`, `asset`, `scale`, `opening_balance` and `floor`")?;
     let scale = match scale.map(u8::try_from) {
         // Never taken from the ledger: the same request has the same id, whatever was opened since.
         None => SCALE_DEFAULT,
@@ -203,12 +291,11 @@ fn read_opening(body: &[u8]) -> Result<Command, Problem> {
         }
     };
     let asset = asset.unwrap_or_else(|| ASSET_DEFAULT.parse().expect("the default is an asset"));
-    Ok(Command::OpenAccount { account, asset, scale, floor: None, opening_balance })
+    Ok(Command::OpenAccount { account, asset, scale, floor, opening_balance })
 }
 
 /// The id of a command: from the body, from the header, or a fresh one.
-fn transaction_id(headers: &HeaderMap, fields: &mut Fields) -> Result<TransactionId, Problem> {
-    let sent: Option<TransactionId> = fields.optional_text("transaction_id")?;
+fn transaction_id(headers: &HeaderMap, sent: Option<TransactionId>) -> Result<TransactionId, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let key = keys.next();
     if keys.next().is_some() {
@@ -241,77 +328,44 @@ fn invalid_key(detail: &str) -> Problem {
     Problem::new("invalid_idempotency_key", detail).field("Idempotency-Key")
 }
 
-fn completed(command: &Command, outcome: &Outcome, replayed: Replayed) -> Response {
-    let Outcome { transaction_id, sequence, result: _ } = outcome;
-    let (status, body) = match command {
-        Command::OpenAccount { account, asset, scale, floor: _, opening_balance } => {
-            let status = match replayed {
-                Replayed::First => StatusCode::CREATED,
-                Replayed::Again => StatusCode::OK,
-            };
-            let body = json!({
-                "account_id": account.as_str(), "asset": asset.as_str(), "scale": scale,
-                "opening_balance": opening_balance, "transaction_id": transaction_id.to_string(),
-                "status": "completed", "sequence": sequence,
-            });
-            (status, body.to_string())
-        }
-        Command::Transfer { .. } | Command::Deposit { .. } | Command::Withdrawal { .. } => {
-            let body = format!(
-                "{{\"transaction_id\":\"{transaction_id}\",\"status\":\"completed\",\"sequence\":{sequence}}}"
-            );
-            (StatusCode::OK, body)
-        }
-    };
-    let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (status, json, body).into_response()
-}
-
-fn conflict(command: &Command) -> Response {
-    let problem = match command {
-        Command::OpenAccount { account, .. } => Problem::new(
-            "account_exists",
-            format!("the account `{}` was opened with another body; nothing was changed", account.as_str()),
-        )
-        .field("account_id"),
-        Command::Transfer { .. } | Command::Deposit { .. } | Command::Withdrawal { .. } => Problem::new(
-            "transaction_id_reused",
-            "the id was used with another body; nothing was changed: make a new id for a new command",
-        )
-        .with("transaction_id", command.transaction_id().to_string()),
-    };
-    problem.into_response()
-}
-
-fn unknown(transaction_id: TransactionId) -> Response {
-    let detail = "the outcome is unknown: repeat the request with the same id, and it takes effect once";
-    Problem::new("outcome_unknown", detail).with("transaction_id", transaction_id.to_string()).into_response()
-}
-
 /// What a recorded refusal means. The same for a repeat, whatever has happened since.
-fn refusal(command: &Command) -> &'static str {
-    match command {
-        Command::OpenAccount { .. } => "the ledger refused the opening, and the refusal is recorded",
-        Command::Transfer { .. } => {
+fn refusal(kind: CommandKind) -> &'static str {
+    match kind {
+        CommandKind::OpenAccount => "the ledger refused the opening, and the refusal is recorded",
+        CommandKind::Transfer | CommandKind::Linked => {
             "the ledger refused the transfer, and the refusal is recorded under its id: no money moved, and the same \
              id gets the same answer for ever"
         }
-        Command::Deposit { .. } => {
+        CommandKind::Deposit => {
             "the ledger refused the deposit, and the refusal is recorded under its id: no money moved, and the same \
              id gets the same answer for ever"
         }
-        Command::Withdrawal { .. } => {
+        CommandKind::Withdrawal => {
             "the ledger refused the withdrawal, and the refusal is recorded under its id: no money moved, and the \
              same id gets the same answer for ever"
+        }
+        CommandKind::PendingTransfer => {
+            "the ledger refused the pending transfer, and the refusal is recorded under its id: nothing is held, and the \
+             same id gets the same answer for ever"
+        }
+        CommandKind::PostTransfer | CommandKind::VoidTransfer | CommandKind::ExpireTransfer => {
+            "the ledger refused to settle the pending transfer, and the refusal is recorded under its id: nothing \
+             changed, and the same id gets the same answer for ever"
+        }
+        CommandKind::SetFloor => {
+            "the ledger refused the floor, and the refusal is recorded under its id: nothing changed, and the same id \
+             gets the same answer for ever"
         }
     }
 }
 
-/// Whether a content type is JSON in UTF-8.
-fn is_json(value: Option<&HeaderValue>) -> bool {
+/// Whether a content type is this one; text in it can only be UTF-8.
+pub(super) fn is_type(value: Option<&HeaderValue>, wanted: &str) -> bool {
     let Some(text) = value.and_then(|value| value.to_str().ok()) else { return false };
     let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
-    let charset = parameters.trim().to_ascii_lowercase();
-    kind.trim().eq_ignore_ascii_case("application/json")
-        && matches!(charset.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"")
+    let charset = parameters.trim();
+    kind.trim().eq_ignore_ascii_case(wanted)
+        && (charset.is_empty()
+            || charset.eq_ignore_ascii_case("charset=utf-8")
+            || charset.eq_ignore_ascii_case("charset=\"utf-8\""))
 }

@@ -31,6 +31,12 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "Send one JSON object in UTF-8, with nothing before or behind it. No transaction id is used up.",
     ),
     of(
+        "malformed_batch",
+        400,
+        "The compact body of a batch is not one",
+        "Correct what stands at the byte that `byte` names; nothing of the batch was accepted.",
+    ),
+    of(
         "invalid_field",
         400,
         "A field has a value that it cannot have",
@@ -136,6 +142,12 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "Send one command in a request; the limit is in `detail`.",
     ),
     of(
+        "batch_too_large",
+        413,
+        "The batch has too many items",
+        "Send it in parts, or as a stream; the limit is in `detail`. Nothing of it was accepted.",
+    ),
+    of(
         "unsupported_media_type",
         415,
         "The body is not declared as JSON",
@@ -161,6 +173,12 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "Names that begin with @ are the ledger's own. Use another account, with a new id.",
     ),
     of(
+        "deadline_passed",
+        422,
+        "Refused: the pending transfer would expire at once",
+        "Send an `expires_at` that is later than the server's time, with a new id.",
+    ),
+    of(
         "unknown_from_account",
         422,
         "Refused: the paying account does not exist",
@@ -173,10 +191,22 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "Open the account, then send the command with a new id: a refusal stands for ever under its id.",
     ),
     of(
+        "pending_not_open",
+        422,
+        "Refused: no pending transfer with this id is open",
+        "Look it up (GET /v1/wallet/transactions/{transaction_id}): there is none, or it was posted, voided or expired.",
+    ),
+    of(
         "asset_mismatch",
         422,
         "Refused: the assets do not fit",
         "Name two accounts of one asset, or open the account with the scale that its asset has, with a new id.",
+    ),
+    of(
+        "amount_exceeds_pending",
+        422,
+        "Refused: more would be posted than is held",
+        "Post the amount that is held or less, with a new id.",
     ),
     of(
         "overflow",
@@ -189,6 +219,18 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         422,
         "Refused: the account would fall below its floor",
         "Top the account up, then send the command with a new id: a refusal stands for ever under its id.",
+    ),
+    of(
+        "floor_above_balance",
+        422,
+        "Refused: the floor is above what is available, or above 0",
+        "Send a floor of 0 or less that the account is not below, with a new id.",
+    ),
+    of(
+        "linked_failed",
+        422,
+        "Refused: another item of the group was refused",
+        "Look for the item of the group with another reason. Send the group again with new ids, without what was refused.",
     ),
     of(
         "internal_error",

@@ -29,15 +29,15 @@ GET /v1/wallet/accounts/a%00
         )
         .await;
     expect![[r#"
-        200 {"accounts":[{"account_id":"a","asset":"USD","balance":10,"floor":0,"scale":2},{"account_id":"b","asset":"USD","balance":10,"floor":0,"scale":2}],"balances_total":{"USD":30},"next_cursor":"2","sequence":3}
-        200 {"accounts":[{"account_id":"c","asset":"USD","balance":10,"floor":0,"scale":2}],"balances_total":{"USD":30},"next_cursor":null,"sequence":3}
+        200 {"accounts":[{"account_id":"a","asset":"USD","available":10,"balance":10,"floor":0,"pending":0,"posted":10,"scale":2},{"account_id":"b","asset":"USD","available":10,"balance":10,"floor":0,"pending":0,"posted":10,"scale":2}],"balances_total":{"USD":30},"next_cursor":"2","sequence":3}
+        200 {"accounts":[{"account_id":"c","asset":"USD","available":10,"balance":10,"floor":0,"pending":0,"posted":10,"scale":2}],"balances_total":{"USD":30},"next_cursor":null,"sequence":3}
         200 {"accounts":[],"balances_total":{"USD":30},"next_cursor":null,"sequence":3}
-        200 {"accounts":[{"account_id":"@world/USD","asset":"USD","balance":-30,"floor":-9223372036854775808,"scale":2}],"balances_total":{"USD":30},"next_cursor":"0","sequence":3}
+        200 {"accounts":[{"account_id":"@world/USD","asset":"USD","available":9223372036854775778,"balance":-30,"floor":-9223372036854775808,"pending":0,"posted":-30,"scale":2}],"balances_total":{"USD":30},"next_cursor":"0","sequence":3}
         200 {"accounts":[],"balances_total":{"USD":30},"next_cursor":null,"sequence":3}
         400 {"code":"invalid_query","detail":"the parameter `limit` must be an integer from 1 to 1000","field":"limit","status":400,"title":"A query parameter is unknown, stands twice or has a value that it cannot have","type":"/problems#invalid_query"}
         400 {"code":"invalid_query","detail":"the parameter `limit` must be an integer from 1 to 1000","field":"limit","status":400,"title":"A query parameter is unknown, stands twice or has a value that it cannot have","type":"/problems#invalid_query"}
         400 {"code":"invalid_query","detail":"there is no parameter `limits` here; the parameters are `limit`, `after` and `system`","field":"limits","status":400,"title":"A query parameter is unknown, stands twice or has a value that it cannot have","type":"/problems#invalid_query"}
-        200 {"account_id":"@world/USD","asset":"USD","balance":-30,"floor":-9223372036854775808,"scale":2,"sequence":3}
+        200 {"account_id":"@world/USD","asset":"USD","available":9223372036854775778,"balance":-30,"floor":-9223372036854775808,"pending":0,"posted":-30,"scale":2,"sequence":3}
         404 {"code":"account_not_found","detail":"there is no account `nobody`","status":404,"title":"No account has this id","type":"/problems#account_not_found"}
         400 {"code":"invalid_path","detail":"`account_id`: Invalid URL: Invalid UTF-8 in `account_id`","field":"account_id","status":400,"title":"A part of the path cannot be what it stands for","type":"/problems#invalid_path"}
         400 {"code":"invalid_path","detail":"`account_id`: the account name has a control character at byte 1; remove it","field":"account_id","status":400,"title":"A part of the path cannot be what it stands for","type":"/problems#invalid_path"}
@@ -99,7 +99,7 @@ GET /v1/wallet/transactions/7
         .await;
     expect![[r#"
         201 {"account_id":"a","asset":"USD","opening_balance":10,"scale":2,"sequence":0,"status":"completed","transaction_id":"6ecc1b61-3c17-8fc9-ac73-0b4b47a02fc7"}
-        200 {"account_id":"a","asset":"USD","balance":10,"sequence":1}
+        200 {"account_id":"a","asset":"USD","available":10,"balance":10,"pending":0,"posted":10,"sequence":1}
         504 {"code":"not_yet","detail":"record 1 was not durable within 1 ms; ask again","field":"min_sequence","status":504,"title":"The record that min_sequence names is not there yet","type":"/problems#not_yet"}
         400 {"code":"invalid_query","detail":"the parameter `min_sequence` must be a record's sequence, an integer of 0 or more","field":"min_sequence","status":400,"title":"A query parameter is unknown, stands twice or has a value that it cannot have","type":"/problems#invalid_query"}
         404 {"code":"account_not_found","detail":"there is no account `b`","status":404,"title":"No account has this id","type":"/problems#account_not_found"}
