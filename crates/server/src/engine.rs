@@ -31,6 +31,15 @@ const READS_AT_ONCE: Duration = Duration::from_millis(2);
 pub(crate) enum Told {
     /// The command has a durable outcome.
     Done { command: Command, outcome: Outcome, replayed: Replayed },
+    /// The members of a group have outcomes, in order, and they are durable.
+    Linked {
+        /// The group.
+        command: Command,
+        /// The outcomes.
+        outcomes: Vec<Outcome>,
+        /// Whether they were there before.
+        replayed: Replayed,
+    },
     /// The id, or the account's name, is taken by another body.
     Conflict { command: Command },
     /// The queue is full; nothing was accepted.
@@ -256,6 +265,7 @@ impl Worker {
             // A client that went away finds its outcome under its id.
             let _ = tell.send(match answer {
                 Answer::Done { outcome, replayed } => Told::Done { command, outcome, replayed },
+                Answer::Linked { outcomes, replayed } => Told::Linked { command, outcomes, replayed },
                 Answer::Conflict { transaction_id: _ } => Told::Conflict { command },
                 Answer::Busy { depth: _, retry_after_micros } => Told::Busy { retry_after_micros },
                 Answer::DeadLettered { transaction_id: _ } => Told::DeadLettered { command },

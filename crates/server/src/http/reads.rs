@@ -299,7 +299,7 @@ struct AccountRow {
 
 impl From<BalanceRow<'_>> for AccountRow {
     fn from(row: BalanceRow<'_>) -> AccountRow {
-        let BalanceRow { name, asset, scale, posted, floor } = row;
+        let BalanceRow { name, asset, scale, posted, pending: _, floor } = row;
         AccountRow { name: name.clone(), asset: asset.clone(), scale, posted, floor }
     }
 }

@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use ledger::{AccountName, Asset, Command, TransactionId, TransactionResult};
+use ledger::{AccountName, Asset, Command, Reason, TransactionId, TransactionResult};
 use pipeline::{Outcome, Replayed};
 use serde_json::json;
 
@@ -41,6 +41,7 @@ pub(super) async fn transfer(State(app): State<App>, request: Request<Body>) -> 
             from_account: fields.text("from_account")?,
             to_account: fields.text("to_account")?,
             amount: fields.integer("amount")?,
+            metadata: None,
         };
         Ok((command, "`transaction_id`, `from_account`, `to_account` and `amount`"))
     })
@@ -51,7 +52,8 @@ pub(super) async fn transfer(State(app): State<App>, request: Request<Body>) -> 
 pub(super) async fn deposit(State(app): State<App>, request: Request<Body>) -> Response {
     app.command(request, |transaction_id, fields| {
         let (account, amount) = (fields.text("account")?, fields.integer("amount")?);
-        Ok((Command::Deposit { transaction_id, account, amount }, "`transaction_id`, `account` and `amount`"))
+        let command = Command::Deposit { transaction_id, account, amount, metadata: None };
+        Ok((command, "`transaction_id`, `account` and `amount`"))
     })
     .await
 }
@@ -60,7 +62,7 @@ pub(super) async fn deposit(State(app): State<App>, request: Request<Body>) -> R
 pub(super) async fn withdraw(State(app): State<App>, request: Request<Body>) -> Response {
     app.command(request, |transaction_id, fields| {
         let (account, amount) = (fields.text("account")?, fields.integer("amount")?);
-        let command = Command::Withdrawal { transaction_id, account, amount };
+        let command = Command::Withdrawal { transaction_id, account, amount, metadata: None };
         Ok((command, "`transaction_id`, `account` and `amount`"))
     })
     .await
@@ -143,6 +145,7 @@ impl App {
     fn answer(&self, told: Told) -> Response {
         match told {
             Told::Done { command, outcome, replayed } => self.outcome(&command, &outcome, replayed),
+            Told::Linked { command, outcomes, replayed } => self.outcomes(&command, &outcomes, replayed),
             Told::Conflict { command } => conflict(&command),
             Told::Busy { retry_after_micros } => {
                 let detail =
@@ -161,6 +164,19 @@ impl App {
                 let detail = format!("nothing was accepted and no id is used up: {why}");
                 Problem::new("not_ready", detail).retry_after_micros(1_000_000).into_response()
             }
+        }
+    }
+
+    /// The answer to a group: that of the member to blame if it was refused.
+    fn outcomes(&self, command: &Command, outcomes: &[Outcome], replayed: Replayed) -> Response {
+        let refused = TransactionResult::Refused(Reason::LinkedFailed);
+        let to_blame = |(_, outcome): &(&Command, &Outcome)| {
+            outcome.result != refused && outcome.result != TransactionResult::Completed
+        };
+        let mut members = command.members().iter().zip(outcomes);
+        match members.clone().find(to_blame).or_else(|| members.next()) {
+            Some((member, outcome)) => self.outcome(member, outcome, replayed),
+            None => unknown(command.transaction_id()),
         }
     }
 
@@ -250,7 +266,14 @@ fn completed(command: &Command, outcome: &Outcome, replayed: Replayed) -> Respon
             });
             (status, body.to_string())
         }
-        Command::Transfer { .. } | Command::Deposit { .. } | Command::Withdrawal { .. } => {
+        Command::Transfer { .. }
+        | Command::Deposit { .. }
+        | Command::Withdrawal { .. }
+        | Command::PendingTransfer { .. }
+        | Command::PostTransfer { .. }
+        | Command::VoidTransfer { .. }
+        | Command::SetFloor { .. }
+        | Command::Linked { .. } => {
             let body = format!(
                 "{{\"transaction_id\":\"{transaction_id}\",\"status\":\"completed\",\"sequence\":{sequence}}}"
             );
@@ -268,7 +291,14 @@ fn conflict(command: &Command) -> Response {
             format!("the account `{}` was opened with another body; nothing was changed", account.as_str()),
         )
         .field("account_id"),
-        Command::Transfer { .. } | Command::Deposit { .. } | Command::Withdrawal { .. } => Problem::new(
+        Command::Transfer { .. }
+        | Command::Deposit { .. }
+        | Command::Withdrawal { .. }
+        | Command::PendingTransfer { .. }
+        | Command::PostTransfer { .. }
+        | Command::VoidTransfer { .. }
+        | Command::SetFloor { .. }
+        | Command::Linked { .. } => Problem::new(
             "transaction_id_reused",
             "the id was used with another body; nothing was changed: make a new id for a new command",
         )
@@ -297,6 +327,22 @@ fn refusal(command: &Command) -> &'static str {
         Command::Withdrawal { .. } => {
             "the ledger refused the withdrawal, and the refusal is recorded under its id: no money moved, and the \
              same id gets the same answer for ever"
+        }
+        Command::PendingTransfer { .. } => {
+            "the ledger refused the pending transfer, and the refusal is recorded under its id: nothing is held, and \
+             the same id gets the same answer for ever"
+        }
+        Command::PostTransfer { .. } | Command::VoidTransfer { .. } => {
+            "the ledger refused to settle the pending transfer, and the refusal is recorded under its id: nothing \
+             changed, and the same id gets the same answer for ever"
+        }
+        Command::SetFloor { .. } => {
+            "the ledger refused the floor, and the refusal is recorded under its id: nothing changed, and the same id \
+             gets the same answer for ever"
+        }
+        Command::Linked { .. } => {
+            "the ledger refused the group, and the refusal is recorded under the ids of its members: no money moved, \
+             and the same ids get the same answers for ever"
         }
     }
 }

@@ -161,6 +161,12 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "Names that begin with @ are the ledger's own. Use another account, with a new id.",
     ),
     of(
+        "deadline_passed",
+        422,
+        "Refused: the pending transfer would expire at once",
+        "Give a deadline that is later than now, with a new id.",
+    ),
+    of(
         "unknown_from_account",
         422,
         "Refused: the paying account does not exist",
@@ -173,10 +179,22 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "Open the account, then send the command with a new id: a refusal stands for ever under its id.",
     ),
     of(
+        "pending_not_open",
+        422,
+        "Refused: no such pending transfer is open",
+        "Look the pending transfer up under its id: it was posted, voided, expired or refused, or there never was one.",
+    ),
+    of(
         "asset_mismatch",
         422,
         "Refused: the assets do not fit",
         "Name two accounts of one asset, or open the account with the scale that its asset has, with a new id.",
+    ),
+    of(
+        "amount_exceeds_pending",
+        422,
+        "Refused: more would be posted than is held",
+        "Post at most what the pending transfer holds, with a new id.",
     ),
     of(
         "overflow",
@@ -189,6 +207,18 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         422,
         "Refused: the account would fall below its floor",
         "Top the account up, then send the command with a new id: a refusal stands for ever under its id.",
+    ),
+    of(
+        "floor_above_balance",
+        422,
+        "Refused: the floor is above what is available",
+        "Give a floor of 0 or less that the account's balance, without what is held of it, reaches; with a new id.",
+    ),
+    of(
+        "linked_failed",
+        422,
+        "Refused: another member of the group was refused",
+        "Correct the member that has another reason, and send the group with new ids.",
     ),
     of(
         "internal_error",
