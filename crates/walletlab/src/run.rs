@@ -302,10 +302,16 @@ impl<'a> Run<'a> {
         // An answer that nobody waits for is a second one.
         let Some(command) = self.pending.remove(&row) else { return };
         let tally = &mut self.tally;
-        match reply.answer {
+        match &reply.answer {
             Answer::Done { outcome, replayed } => {
                 tally.rows += 1;
-                tally.count(&command, outcome.result, replayed);
+                tally.count(&command, outcome.result, *replayed);
+            }
+            Answer::Linked { outcomes, replayed } => {
+                tally.rows += 1;
+                for (member, outcome) in command.members().iter().zip(outcomes) {
+                    tally.count(member, outcome.result, *replayed);
+                }
             }
             Answer::Conflict { .. } => {
                 tally.rows += 1;
@@ -388,16 +394,23 @@ impl ThisRun {
                 self.refused(reason);
             }
             (
-                CommandKind::Transfer | CommandKind::Deposit | CommandKind::Withdrawal,
-                TransactionResult::Completed,
-            ) => self.transfers_completed += 1,
-            (
-                CommandKind::Transfer | CommandKind::Deposit | CommandKind::Withdrawal,
-                TransactionResult::Refused(reason),
-            ) => {
-                self.transfers_failed += 1;
-                self.refused(reason);
-            }
+                CommandKind::Transfer
+                | CommandKind::Deposit
+                | CommandKind::Withdrawal
+                | CommandKind::PendingTransfer
+                | CommandKind::PostTransfer
+                | CommandKind::VoidTransfer
+                | CommandKind::ExpireTransfer
+                | CommandKind::SetFloor
+                | CommandKind::Linked,
+                result,
+            ) => match result {
+                TransactionResult::Completed => self.transfers_completed += 1,
+                TransactionResult::Refused(reason) => {
+                    self.transfers_failed += 1;
+                    self.refused(reason);
+                }
+            },
         }
     }
 
@@ -411,9 +424,15 @@ fn conflict(command: &Command) -> String {
         Command::OpenAccount { account, .. } => format!(
             "account \"{account}\" is open already with another opening balance, asset or scale; nothing was changed"
         ),
-        Command::Transfer { transaction_id, .. }
-        | Command::Deposit { transaction_id, .. }
-        | Command::Withdrawal { transaction_id, .. } => {
+        Command::Transfer { .. }
+        | Command::Deposit { .. }
+        | Command::Withdrawal { .. }
+        | Command::PendingTransfer { .. }
+        | Command::PostTransfer { .. }
+        | Command::VoidTransfer { .. }
+        | Command::SetFloor { .. }
+        | Command::Linked { .. } => {
+            let transaction_id = command.transaction_id();
             format!("transaction id {transaction_id} is taken by another transfer; nothing was changed")
         }
     }

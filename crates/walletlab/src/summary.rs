@@ -21,6 +21,9 @@ pub(crate) struct Summary {
     pub(crate) completed: u64,
     /// Client transfers that were refused.
     pub(crate) failed: u64,
+    /// Pending transfers that are open; in the text only.
+    #[serde(skip)]
+    pub(crate) pending_transfers: u64,
 }
 
 impl Summary {
@@ -35,6 +38,7 @@ impl Summary {
             balances_total: totals.into_iter().map(|(asset, sum)| (asset.to_string(), sum)).collect(),
             completed: projections.counts.transfers_completed(),
             failed: projections.counts.transfers_failed(),
+            pending_transfers: ledger.holds().len(),
         }
     }
 }
@@ -48,7 +52,11 @@ impl fmt::Display for Summary {
             writeln!(f, "balances_total  {asset} {sum} minor units")?;
         }
         writeln!(f, "completed       {}", self.completed)?;
-        writeln!(f, "failed          {}", self.failed)
+        writeln!(f, "failed          {}", self.failed)?;
+        if self.pending_transfers > 0 {
+            writeln!(f, "pending         {} transfers are open", self.pending_transfers)?;
+        }
+        Ok(())
     }
 }
 
@@ -62,10 +70,10 @@ pub(crate) fn violations(ledger: &Ledger, projections: &Projections) -> Vec<Stri
     }
     let mut totals: BTreeMap<String, i128> = BTreeMap::new();
     for (index, account) in (0..).zip(ledger.accounts()) {
-        if account.posted < account.floor {
+        if account.available() < account.floor {
             violations.push(format!(
-                "account {} has {}, which is below its floor of {}",
-                account.name, account.posted, account.floor
+                "account {} has {}, of which {} is held, which is below its floor of {}",
+                account.name, account.posted, account.pending, account.floor
             ));
         }
         let total = totals.entry(account.asset.to_string()).or_default();
@@ -73,12 +81,20 @@ pub(crate) fn violations(ledger: &Ledger, projections: &Projections) -> Vec<Stri
             *total += i128::from(account.posted);
         }
         let row = projections.balances.row(ledger::AccountIndex(index));
-        if row.name != account.name || row.posted != account.posted {
+        let ledgers = (account.name, account.posted, account.pending, account.floor);
+        if (row.name, row.posted, row.pending, row.floor) != ledgers {
             violations.push(format!(
-                "the read models say {} has {}, the ledger says {} has {}",
-                row.name, row.posted, account.name, account.posted
+                "the read models say {} has {}, {} of it held, floor {}; the ledger says {} has {}, {} held, floor {}",
+                row.name, row.posted, row.pending, row.floor, ledgers.0, ledgers.1, ledgers.2, ledgers.3
             ));
         }
+    }
+    if projections.pending.holds() != ledger.holds() {
+        violations.push(format!(
+            "the read models have {} open pending transfers and the ledger {}, or not the same ones",
+            projections.pending.holds().len(),
+            ledger.holds().len()
+        ));
     }
     let folded: BTreeMap<String, i128> = projections
         .totals

@@ -36,6 +36,7 @@ pub(super) fn transfers(accounts: u32, count: u64) -> impl Iterator<Item = Comma
             from_account: account_name(from),
             to_account: account_name(to),
             amount: 1 + i64::from(draws.below(100)),
+            metadata: None,
         }
     })
 }
