@@ -11,7 +11,7 @@ use super::harness::{Files, walletlab};
 use super::http_client::{Answer, Client, Server};
 
 /// Room for the first segment and for more than that, but not for the second.
-const DISK: &str = "size=4m";
+const DISK: &str = "size=5632k";
 /// Of the file that is deleted to make room for the second.
 const BALLAST_BYTES: usize = 1 << 20;
 /// More than the first segment takes.
