@@ -1,5 +1,6 @@
 //! What a server is asked, in its own words, and what it answers.
 
+mod batch;
 mod http;
 mod postgres;
 mod redis;
@@ -17,6 +18,8 @@ pub(crate) enum Target {
     Http,
     /// `POST /v1/wallet/transfers`, a JSON array of transfers a request
     HttpBatch,
+    /// `POST /v1/wallet/transfers`, the compact form, many transfers a request
+    HttpBinary,
     /// `SELECT transfer(..)`, prepared, one transfer a statement
     Postgres,
     /// `EVALSHA`, one transfer a call
@@ -51,7 +54,8 @@ pub(crate) trait Speak {
 pub(crate) fn speaker(target: Target, script: Option<&str>) -> Result<Box<dyn Speak>, String> {
     Ok(match target {
         Target::Http => Box::new(http::Single::default()),
-        Target::HttpBatch => Box::new(http::JsonBatch::default()),
+        Target::HttpBatch => Box::new(batch::Json::default()),
+        Target::HttpBinary => Box::new(batch::Binary::default()),
         Target::Postgres => Box::new(postgres::Prepared),
         Target::Redis => {
             let script = script.ok_or("Redis needs --script, the hash of its loaded script")?;

@@ -117,7 +117,7 @@ fn measure(workspace: &Workspace, args: &Args, parts: &[Part], dist: &Path) -> a
     let lengths = Lengths {
         quick: args.quick,
         pairs: args.pairs,
-        warm_up: if args.quick { 0.3 } else { 0.5 },
+        warm_up: if args.quick { 0.3 } else { 1.0 },
         seconds: args.seconds.unwrap_or(seconds),
         crowd_seconds: args.crowd_seconds.unwrap_or(crowd),
     };

@@ -7,6 +7,7 @@ use bytes::{Buf, BytesMut};
 use super::{Heard, Speak, first_line};
 use crate::workload::Transfer;
 
+pub(super) const JSON: &str = "application/json";
 const HEADERS_MAX: usize = 32;
 
 /// One transfer a request.
@@ -24,43 +25,14 @@ impl Speak for Single {
         for transfer in transfers {
             self.body.clear();
             write_transfer(&mut self.body, transfer);
-            post("transfer", &self.body, out);
+            post("transfer", JSON, self.body.as_bytes(), out);
         }
     }
 
     fn hear(&mut self, input: &mut BytesMut) -> Result<Option<Heard>, String> {
         let Some(answer) = Answer::read(input)? else { return Ok(None) };
         let heard = if answer.is_success() { Heard::Done } else { answer.refused(input) };
-        input.advance(answer.bytes);
-        Ok(Some(heard))
-    }
-}
-
-/// An array of transfers a request. Each of them has its own result in the answer.
-#[derive(Default)]
-pub(super) struct JsonBatch {
-    body: String,
-}
-
-impl Speak for JsonBatch {
-    fn greetings(&self) -> Vec<BytesMut> {
-        Vec::new()
-    }
-
-    fn ask(&mut self, transfers: &[Transfer], out: &mut BytesMut) {
-        self.body.clear();
-        for (at, transfer) in transfers.iter().enumerate() {
-            self.body.push(if at == 0 { '[' } else { ',' });
-            write_transfer(&mut self.body, transfer);
-        }
-        self.body.push(']');
-        post("transfers", &self.body, out);
-    }
-
-    fn hear(&mut self, input: &mut BytesMut) -> Result<Option<Heard>, String> {
-        let Some(answer) = Answer::read(input)? else { return Ok(None) };
-        let heard = if answer.is_success() { Heard::Done } else { answer.refused(input) };
-        input.advance(answer.bytes);
+        answer.take_off(input);
         Ok(Some(heard))
     }
 }
@@ -68,10 +40,10 @@ impl Speak for JsonBatch {
 /// The request that opens an account.
 pub(crate) fn opening(account: u32, balance: i64, out: &mut BytesMut) {
     let body = format!("{{\"account_id\":\"account-{account}\",\"opening_balance\":{balance}}}");
-    post("accounts", &body, out);
+    post("accounts", JSON, body.as_bytes(), out);
 }
 
-fn write_transfer(body: &mut String, Transfer { id, from, to }: &Transfer) {
+pub(super) fn write_transfer(body: &mut String, Transfer { id, from, to }: &Transfer) {
     // A string takes everything.
     let _ = write!(
         body,
@@ -79,25 +51,25 @@ fn write_transfer(body: &mut String, Transfer { id, from, to }: &Transfer) {
     );
 }
 
-fn post(route: &str, body: &str, out: &mut BytesMut) {
+pub(super) fn post(route: &str, kind: &str, body: &[u8], out: &mut BytesMut) {
     // A buffer takes everything.
     let _ = write!(
         out,
-        "POST /v1/wallet/{route} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
+        "POST /v1/wallet/{route} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
+    out.extend_from_slice(body);
 }
 
 /// Where a whole answer with a content length stands in what has come.
-struct Answer {
+pub(super) struct Answer {
     status: u16,
     head: usize,
     bytes: usize,
 }
 
 impl Answer {
-    fn read(input: &[u8]) -> Result<Option<Answer>, String> {
+    pub(super) fn read(input: &[u8]) -> Result<Option<Answer>, String> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut answer = httparse::Response::new(&mut headers);
         let head = match answer.parse(input) {
@@ -113,12 +85,22 @@ impl Answer {
         Ok((input.len() >= bytes).then_some(Answer { status, head, bytes }))
     }
 
-    fn is_success(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    fn refused(&self, input: &[u8]) -> Heard {
-        Heard::Refused(format!("{} {}", self.status, first_line(&input[self.head..self.bytes])))
+    pub(super) fn refused(&self, input: &[u8]) -> Heard {
+        Heard::Refused(format!("{} {}", self.status, first_line(self.body(input))))
+    }
+
+    /// The body, of the same input that it was read from.
+    pub(super) fn body<'a>(&self, input: &'a [u8]) -> &'a [u8] {
+        &input[self.head..self.bytes]
+    }
+
+    /// Takes it off the input.
+    pub(super) fn take_off(self, input: &mut BytesMut) {
+        input.advance(self.bytes);
     }
 }
 

@@ -114,6 +114,24 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
+impl Distribution {
+    /// In the load's own words.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Distribution::Uniform => "uniform",
+            Distribution::Zipf => "zipf",
+        }
+    }
+
+    /// For people.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Distribution::Uniform => "uniform",
+            Distribution::Zipf => "Zipf 1.0",
+        }
+    }
+}
+
 impl Load {
     /// A closed loop of single transfers, one in flight on each connection.
     pub(crate) fn closed(bench: &Bench, accounts: u32, connections: u32) -> Load {
@@ -132,10 +150,7 @@ impl Load {
     /// For people.
     pub(crate) fn text(&self) -> String {
         let Load { accounts, distribution, connections, held, depth, batch, rate, seconds } = self;
-        let drawn = match distribution {
-            Distribution::Uniform => "uniform",
-            Distribution::Zipf => "Zipf 1.0",
-        };
+        let drawn = distribution.text();
         let mut text = format!("{connections} connections");
         if *held > 0 {
             text.push_str(&format!(" and {held} idle ones"));
@@ -188,10 +203,7 @@ impl<'a> Contender<'a> {
 
     fn arguments(&self, bench: &Bench, turn: u32) -> Vec<String> {
         let load = &self.load;
-        let distribution = match load.distribution {
-            Distribution::Uniform => "uniform",
-            Distribution::Zipf => "zipf",
-        };
+        let distribution = load.distribution.word();
         let mut arguments = vec![
             format!("--address={}", self.server.address()),
             format!("--pid={}", self.server.pid()),

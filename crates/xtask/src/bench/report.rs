@@ -131,14 +131,16 @@ impl Report {
 
     /// Of every side, each once.
     fn settings(&self) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
+        let mut known: Vec<(Vec<&str>, String)> = Vec::new();
         for side in self.comparisons.iter().flat_map(|comparison| &comparison.sides) {
-            let line = format!("{}: {}; {}", side.name, side.durability, side.settings.join("; "));
-            if !lines.contains(&line) {
-                lines.push(line);
+            let words = format!("{}; {}", side.durability, side.settings.join("; "));
+            match known.iter_mut().find(|(_, other)| *other == words) {
+                Some((names, _)) if names.contains(&side.name.as_str()) => {}
+                Some((names, _)) => names.push(&side.name),
+                None => known.push((vec![&side.name], words)),
             }
         }
-        lines
+        known.into_iter().map(|(names, words)| format!("{}: {words}", names.join(" and "))).collect()
     }
 }
 
@@ -160,6 +162,7 @@ fn sides(comparison: &Comparison) -> Table {
         let latency =
             |of: fn(&Run) -> Option<f64>| text(side.spread(of).map(|micros| scaled(micros, 1_000.0)));
         let ratio = if at == 0 { "1".to_owned() } else { text(comparison.ratio(&side.name, Run::rate)) };
+        let cpu = comparison.ratio(&side.name, |run| run.server_nanos_each.map(f64::recip));
         let errors: u64 = side.runs.iter().map(|run| run.errors).sum();
         let errors = if errors > 0 { format!("; {errors} ERRORS") } else { String::new() };
         table.row(vec![
@@ -170,6 +173,7 @@ fn sides(comparison: &Comparison) -> Table {
             latency(|run| Some(run.latency?.p95_us)),
             latency(|run| Some(run.latency?.p99_us)),
             text(side.spread(|run| run.server_nanos_each)),
+            if at == 0 { "1".to_owned() } else { text(cpu) },
             text(side.spread(|run| run.server_resident_mib)),
             format!("{}{errors}", side.load.as_ref().map_or_else(String::new, Load::text)),
         ]);

@@ -14,6 +14,8 @@ const POSTGRES_64: &str = "PostgreSQL at 64";
 const DISK: &str = "one bare fdatasync";
 /// The words of the load for `POST /v1/wallet/transfers`.
 pub(super) const BATCH_TARGET: [&str; 3] = ["run", "--target", "http-batch"];
+/// The same in the compact form.
+const BINARY_TARGET: [&str; 3] = ["run", "--target", "http-binary"];
 
 /// The comparison that most aims are about.
 pub(super) fn single(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
@@ -89,12 +91,11 @@ pub(super) fn matrix(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let accounts: &[u32] = if bench.lengths.quick { &[ACCOUNTS] } else { &[ACCOUNTS, ACCOUNTS_MANY] };
     for accounts in accounts {
         let stage = Stage::new(bench, *accounts);
-        for (distribution, word) in [(Distribution::Uniform, "uniform"), (Distribution::Zipf, "Zipf 1.0")] {
+        for distribution in [Distribution::Uniform, Distribution::Zipf] {
             for connections in [1, 64, 256, 4_096, 10_000] {
                 let load = Load { distribution, ..Load::closed(bench, *accounts, connections) };
-                let name =
-                    format!("matrix-{accounts}-{}-{connections}", word.split(' ').next().unwrap_or(word));
-                let what = format!("{accounts} accounts, {word}, {connections} in flight");
+                let name = format!("matrix-{accounts}-{}-{connections}", distribution.word());
+                let what = format!("{accounts} accounts, {}, {connections} in flight", distribution.text());
                 report.compared(cell(bench, &stage, &load, &name, &what)?);
             }
         }
@@ -123,13 +124,20 @@ fn cell(bench: &Bench, stage: &Stage<'_>, load: &Load, name: &str, what: &str) -
     Ok(comparison)
 }
 
-/// Fixed rates: some that everybody can keep up with, and some that not everybody can.
+/// Fixed rates: some that everybody can keep up with, and some that not everybody can. PostgreSQL gets a pool of 64,
+/// with which it is faster than with more.
 pub(super) fn open(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let stage = Stage::new(bench, ACCOUNTS);
     for rate in [1_000, 4_000, 10_000, 20_000] {
         let load = Load { rate: Some(rate), ..Load::closed(bench, ACCOUNTS, 256) };
-        let what = format!("{rate} transfers/s due, at most 256 in flight");
-        report.compared(cell(bench, &stage, &load, &format!("open-{rate}"), &what)?);
+        let pool = Load { connections: 64, ..load.clone() };
+        let contenders = [
+            Contender::new(stage.wallet()?, &load),
+            Contender::new(stage.postgres()?, &pool),
+            Contender::new(stage.redis(AppendSync::Always)?, &load),
+        ];
+        let what = format!("{rate} transfers/s due, whatever the answers do");
+        report.compared(alternate(bench, &format!("open-{rate}"), &what, &contenders)?);
     }
     Ok(())
 }
@@ -155,14 +163,32 @@ pub(super) fn redis(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 /// Many transfers a request: few clients with 100 each, and the largest batches in the compact form.
 pub(super) fn batch(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let stage = Stage::new(bench, ACCOUNTS);
+    let side = |load: &Load, words: [&str; 3], name| -> anyhow::Result<Contender<'_>> {
+        let load_arguments = Some(words.map(str::to_owned).into());
+        Ok(Contender { load_arguments, ..Contender::new(stage.wallet()?, load).named(name) })
+    };
     let load = Load { batch: 100, ..Load::closed(bench, ACCOUNTS, 16) };
-    let words = Some(BATCH_TARGET.map(str::to_owned).into());
-    let contenders = [Contender { load_arguments: words, ..Contender::new(stage.wallet()?, &load) }];
-    let comparison = alternate(bench, "batch-100", "JSON arrays of 100 from 16 clients", &contenders)?;
+    let contenders = [side(&load, BATCH_TARGET, "JSON array")?, side(&load, BINARY_TARGET, "compact form")?];
+    let comparison = alternate(bench, "batch-100", "100 transfers a request, 16 clients", &contenders)?;
     let name = "batches of 100 from 16 clients";
     report.figure_if(name, || {
         let rate = comparison.sides.first()?.spread(Run::rate)?;
         Some(Figure::new(name, "JSON arrays over HTTP", "transfers/s", rate, Some(Aim::AtLeast(150_000.0))))
+    });
+    report.compared(comparison);
+    let load = Load { batch: 8_190, ..Load::closed(bench, ACCOUNTS, 4) };
+    let contenders = [side(&load, BINARY_TARGET, "compact form")?, side(&load, BATCH_TARGET, "JSON array")?];
+    let comparison = alternate(bench, "batch-8190", "8,190 transfers a request, 4 clients", &contenders)?;
+    let what = "the compact form over HTTP, 4 clients";
+    let name = "batches of 8,190";
+    report.figure_if(name, || {
+        let rate = comparison.sides.first()?.spread(Run::rate)?;
+        Some(Figure::new(name, what, "transfers/s", rate, Some(Aim::AtLeast(800_000.0))))
+    });
+    let name = "CPU of batches of 8,190";
+    report.figure_if(name, || {
+        let nanos = comparison.sides.first()?.spread(|run| run.server_nanos_each)?;
+        Some(Figure::new(name, what, "ns a transfer", nanos, Some(Aim::AtMost(500.0))))
     });
     report.compared(comparison);
     Ok(())

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::http::BATCH_TARGET;
 use crate::bench::Bench;
 use crate::bench::aims::{Aim, Figure};
-use crate::bench::compare::{Contender, Load, alternate, float};
+use crate::bench::compare::{Contender, Load, Spread, alternate, float};
 use crate::bench::report::Report;
 use crate::bench::servers::{Form, Wallet};
 use crate::workspace::{cargo, output};
@@ -30,7 +30,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     let value: Value = serde_json::from_str(&text).context("what `walletlab bench` says")?;
     for figure in value["figures"].as_array().into_iter().flatten() {
         let text = |name: &str| figure[name].as_str().unwrap_or_default();
-        let rate = crate::bench::compare::Spread {
+        let rate = Spread {
             median: figure["value"].as_f64().unwrap_or(f64::NAN),
             min: figure["min"].as_f64().unwrap_or(f64::NAN),
             max: figure["max"].as_f64().unwrap_or(f64::NAN),
@@ -59,7 +59,7 @@ fn ratios(value: &Value, report: &mut Report) {
         figures.find(|figure| figure["name"] == name)?["value"].as_f64()
     };
     for (name, of, to, aim) in [
-        ("in process, 1,024 a batch, with sync / without", "durable-1024", "pipeline-10000", 0.7),
+        ("in process, 1,024 a batch, with sync / without", "durable-1024", "pipeline", 0.7),
         (
             "replay of the log / of JSON Lines by serde and a string map",
             "replay-ledger",
