@@ -154,6 +154,8 @@ fn sides(comparison: &Comparison) -> Table {
         "p99 ms",
         "CPU ns each",
         "MiB",
+        "server CPU %",
+        "load CPU %",
         "load",
     ];
     let mut table = Table::new(&head);
@@ -175,6 +177,8 @@ fn sides(comparison: &Comparison) -> Table {
             text(side.spread(|run| run.server_nanos_each)),
             if at == 0 { "1".to_owned() } else { text(cpu) },
             text(side.spread(|run| run.server_resident_mib)),
+            text(side.spread(|run| run.server_processor_percent)),
+            text(side.spread(|run| Some(run.load_processor_percent))),
             format!("{}{errors}", side.load.as_ref().map_or_else(String::new, Load::text)),
         ]);
     }

@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::bench::Bench;
 use crate::bench::aims::{Aim, Figure};
-use crate::bench::compare::{Comparison, Contender, Distribution, Load, Run, alternate};
+use crate::bench::compare::{Comparison, Contender, Distribution, Load, Run, alternate, alternate_turns};
 use crate::bench::report::{HEADLINE, Report};
 use crate::bench::servers::{AppendSync, BareDisk, POSTGRES_CONNECTIONS_MAX, REDIS_CONNECTIONS_MAX};
 
@@ -76,7 +76,9 @@ pub(super) fn one(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         Contender::new(stage.postgres()?, &load),
         Contender::new(stage.redis(AppendSync::Always)?, &load),
     ];
-    let comparison = alternate(bench, "one", "one transfer in flight", &contenders)?;
+    // A disk that has been idle can take ten times as long, so one turn says little.
+    let turns = bench.lengths.pairs * 2;
+    let comparison = alternate_turns(bench, turns, "one", "one transfer in flight", &contenders)?;
     let name = "one transfer in flight / one bare fdatasync";
     report.figure_if(name, || {
         let ratio = comparison.ratio(DISK, |run| Some(run.latency?.p50_us))?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::http::BATCH_TARGET;
 use crate::bench::Bench;
-use crate::bench::aims::{Aim, Figure};
+use crate::bench::aims::{self, Aim, Figure};
 use crate::bench::compare::{Contender, Load, Spread, alternate, float};
 use crate::bench::report::Report;
 use crate::bench::servers::{Form, Wallet};
@@ -21,43 +21,20 @@ const LAG_RATE: u64 = 500;
 /// The histogram of `/metrics` that says how long durable records waited for the read models.
 const LAG_METRIC: &str = "walletlab_read_model_lag_seconds";
 
-/// `walletlab bench`, in turns that it makes itself.
+/// `walletlab bench`, once a turn, so that figures that are divided by each other were measured beside each other.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let mut command = Command::new(bench.workspace.binary());
-    let names = ["memory", "engine", "pipeline", "durable", "disk", "replay"];
-    command.arg("bench").args(names).args(["--json", "--runs", &bench.lengths.pairs.to_string(), "--data"]);
-    let text = output(command.arg(&bench.data))?;
-    let value: Value = serde_json::from_str(&text).context("what `walletlab bench` says")?;
-    for figure in value["figures"].as_array().into_iter().flatten() {
-        let text = |name: &str| figure[name].as_str().unwrap_or_default();
-        let rate = Spread {
-            median: figure["value"].as_f64().unwrap_or(f64::NAN),
-            min: figure["min"].as_f64().unwrap_or(f64::NAN),
-            max: figure["max"].as_f64().unwrap_or(f64::NAN),
-        };
-        let nanos = figure["processor_nanos_each"].as_f64();
-        let nanos = nanos.map_or_else(String::new, |nanos| format!("; {nanos:.0} ns of CPU each"));
-        let what =
-            format!("{}; {}; {}{nanos}", text("what"), text("durability"), settings(&figure["settings"]));
-        let aim = (text("name") == "durable-1024").then_some(Aim::AtLeast(3_000_000.0));
-        let unit = match text("unit") {
-            "transfers/s" => "transfers/s",
-            "events/s" => "events/s",
-            _ => "MiB",
-        };
-        report.figure(Figure::new(text("name"), &what, unit, rate, aim));
+    let memory = own_bench(bench, &["memory"])?;
+    let names = ["engine", "pipeline", "durable", "disk", "replay"];
+    let turns = (0..bench.lengths.pairs).map(|turn| {
+        println!("  turn {} of {}: walletlab bench {}", turn + 1, bench.lengths.pairs, names.join(" "));
+        own_bench(bench, &names)
+    });
+    let turns: Vec<Value> = turns.collect::<anyhow::Result<_>>()?;
+    for group in [std::slice::from_ref(&memory), &turns] {
+        for figure in figures(&group[0]) {
+            report.figure_if(text(figure, "name"), || combined(figure, group));
+        }
     }
-    ratios(&value, report);
-    report.other("walletlab bench", value);
-    Ok(())
-}
-
-/// What is aimed for as a ratio of two of its figures.
-fn ratios(value: &Value, report: &mut Report) {
-    let rate = |name: &str| {
-        let mut figures = value["figures"].as_array().into_iter().flatten();
-        figures.find(|figure| figure["name"] == name)?["value"].as_f64()
-    };
     for (name, of, to, aim) in [
         ("in process, 1,024 a batch, with sync / without", "durable-1024", "pipeline", 0.7),
         (
@@ -68,22 +45,54 @@ fn ratios(value: &Value, report: &mut Report) {
         ),
     ] {
         report.figure_if(name, || {
-            let ratio = rate(of)? / rate(to)?;
-            Some(Figure::single(
-                name,
-                "medians of runs that do not alternate",
-                "times",
-                ratio,
-                Some(Aim::AtLeast(aim)),
-            ))
+            let ratio = |turn| Some(number_of(turn, of, "value")? / number_of(turn, to, "value")?);
+            let ratio = Spread::of(turns.iter().map(ratio).collect::<Option<_>>()?)?;
+            Some(Figure::new(name, "rates, turn by turn", "times", ratio, Some(Aim::AtLeast(aim))))
         });
     }
+    report.other("walletlab bench memory", memory);
+    report.other("walletlab bench", turns.into());
+    Ok(())
 }
 
-fn settings(settings: &Value) -> String {
-    let pairs = settings.as_array().into_iter().flatten();
-    let words = pairs.map(|pair| format!("{} {}", pair[0].as_str().unwrap_or_default(), pair[1]));
-    words.collect::<Vec<_>>().join(", ")
+/// What `walletlab bench` says about these.
+fn own_bench(bench: &Bench, names: &[&str]) -> anyhow::Result<Value> {
+    let mut command = Command::new(bench.workspace.binary());
+    command.arg("bench").args(names).args(["--json", "--runs", "1", "--data"]).arg(&bench.data);
+    let text = output(&mut command)?;
+    serde_json::from_str(&text).context("what `walletlab bench` says")
+}
+
+fn figures(said: &Value) -> impl Iterator<Item = &Value> {
+    said["figures"].as_array().into_iter().flatten()
+}
+
+fn text<'a>(figure: &'a Value, name: &str) -> &'a str {
+    figure[name].as_str().unwrap_or_default()
+}
+
+fn number_of(said: &Value, figure: &str, of: &str) -> Option<f64> {
+    figures(said).find(|found| found["name"] == figure)?[of].as_f64()
+}
+
+/// A figure of every turn as one.
+fn combined(figure: &Value, turns: &[Value]) -> Option<Figure> {
+    let name = text(figure, "name");
+    let of =
+        |what: &str| Spread::of(turns.iter().map(|turn| number_of(turn, name, what)).collect::<Option<_>>()?);
+    let nanos = of("processor_nanos_each").map(|nanos| format!("; {} ns of CPU each", aims::spread(nanos)));
+    let pairs = figure["settings"].as_array().into_iter().flatten();
+    let settings: Vec<String> =
+        pairs.map(|pair| format!("{} {}", pair[0].as_str().unwrap_or_default(), pair[1])).collect();
+    let (what, durability) = (text(figure, "what"), text(figure, "durability"));
+    let what = format!("{what}; {durability}; {}{}", settings.join(", "), nanos.unwrap_or_default());
+    let aim = (name == "durable-1024").then_some(Aim::AtLeast(3_000_000.0));
+    let unit = match text(figure, "unit") {
+        "transfers/s" => "transfers/s",
+        "events/s" => "events/s",
+        _ => "MiB",
+    };
+    Some(Figure::new(name, &what, unit, of("value")?, aim))
 }
 
 /// At a fixed rate of events.
@@ -205,7 +214,24 @@ pub(super) fn browser(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_figure_of_several_turns_has_their_spread() {
+        let turn = |value: f64| {
+            json!({"figures": [{
+                "name": "durable-1024", "what": "w", "durability": "d", "unit": "transfers/s", "value": value,
+                "processor_nanos_each": 2.0 * value, "settings": [["batch", 1_024]],
+            }]})
+        };
+        let turns = [turn(1.0), turn(3.0), turn(2.0)];
+        let figure = combined(&turns[0]["figures"][0], &turns).expect("all have it");
+        assert_eq!(figure.value, Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(figure.what, "w; d; batch 1024; 4 [2..6] ns of CPU each");
+        assert_eq!(figure.verdict(), "MISSED");
+    }
 
     const BEFORE: &str = "# HELP x y\nx_bucket{le=\"0.00005\"} 10\nx_bucket{le=\"0.001\"} 10\nx_bucket{le=\"+Inf\"} 10\nx_sum 1\n";
     const AFTER: &str = "x_bucket{le=\"0.00005\"} 70\nx_bucket{le=\"0.001\"} 109\nx_bucket{le=\"+Inf\"} 110\ny_bucket{le=\"1\"} 5\n";

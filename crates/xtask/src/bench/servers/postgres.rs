@@ -61,6 +61,9 @@ END $$;
 /// The most connections that it is given; each is a process.
 pub(crate) const CONNECTIONS_MAX: u32 = 290;
 
+/// At once, without a last checkpoint: its data is thrown away.
+const STOP: &str = "QUIT";
+
 /// A running PostgreSQL.
 pub(crate) struct Postgres {
     process: Process,
@@ -95,7 +98,7 @@ impl Postgres {
             command.args(["-c", setting]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
-        let mut process = Process::start("postgres", "INT", &mut command)?;
+        let mut process = Process::start("postgres", STOP, &mut command)?;
         process.wait_until(|| query(port, "SELECT 1").is_ok(), &log)?;
         query(port, SCHEMA)?;
         query(
