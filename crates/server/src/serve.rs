@@ -160,6 +160,14 @@ impl Bound {
         self.address
     }
 
+    /// For benchmarks: the same server, whose engine answers every command at once and keeps nothing, so that what HTTP
+    /// costs can be told from what the ledger costs. Reads see an empty ledger.
+    #[must_use]
+    pub fn without_ledger(self) -> Bound {
+        self.running.engine.leave_out_ledger();
+        self
+    }
+
     /// Answers until `stop` is ready, then lets what is being answered finish, within `stop_timeout_ms`, and ends the
     /// log with a closing seal.
     ///

@@ -56,6 +56,9 @@ pub(crate) struct Args {
     /// Be the echo that the server is compared with
     #[arg(long, hide = true)]
     echo_server: bool,
+    /// Be the server without its ledger that the server is compared with; it has its directory in --data
+    #[arg(long, hide = true)]
+    server_without_ledger: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +90,9 @@ const BENCHES: [Bench; 10] = [
 pub(crate) fn run(args: &Args) -> Outcome {
     if args.echo_server {
         return http::echo_server().map(|()| Verdict::Fine);
+    }
+    if args.server_without_ledger {
+        return http::server_without_ledger(args).map(|()| Verdict::Fine);
     }
     let is_wanted =
         |bench: &Bench| args.names.is_empty() || args.names.iter().any(|name| bench.name.starts_with(name));

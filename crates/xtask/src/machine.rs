@@ -68,7 +68,7 @@ pub(crate) fn install(packages: &[&str], needed: &str) -> anyhow::Result<()> {
     let by_hand = commands.each_ref().map(|words| words.join(" ")).join(" && ");
     let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
     if !is_root || on_path("apt-get").is_none() {
-        bail!("the tests need {needed}; on Debian, as root: {by_hand}");
+        bail!("needed: {needed}; on Debian, as root: {by_hand}");
     }
     println!("missing: {needed}; {by_hand}");
     for words in commands {
