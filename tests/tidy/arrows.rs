@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("crates/server", &CORE),
     ("crates/walletlab", &["time", "ledger", "broker", "journal", "projection", "pipeline", "sim", "server"]),
     ("crates/xtask", &[]), // it builds the others, so it compiles without them
-    ("crates/load", &[]), // it knows the product from outside only
+    ("crates/load", &[]),  // it knows the product from outside only
     ("crates/wasm-tools", &[]),
     ("web", &["time", "ledger", "broker", "journal", "projection", "pipeline", "sim"]),
     (

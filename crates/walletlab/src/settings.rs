@@ -92,6 +92,18 @@ struct LimitSettings {
     /// Bytes of a request's body; beyond: 413 [default: 65536]
     #[arg(long, value_name = "BYTES", env = "WALLETLAB_BODY_BYTES_MAX", hide_env_values = true)]
     body_bytes_max: Option<NonZeroU32>,
+    /// Items of a batch of transfers; beyond: 413 [default: 8190]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_BATCH_ITEMS_MAX", hide_env_values = true)]
+    batch_items_max: Option<NonZeroU32>,
+    /// Bytes of a batch of transfers; beyond: 413 [default: 4194304]
+    #[arg(long, value_name = "BYTES", env = "WALLETLAB_BATCH_BYTES_MAX", hide_env_values = true)]
+    batch_bytes_max: Option<NonZeroU32>,
+    /// Bytes of all batches that are on their way; beyond: 503 [default: 268435456]
+    #[arg(long, value_name = "BYTES", env = "WALLETLAB_BATCH_MEMORY_BYTES_MAX", hide_env_values = true)]
+    batch_memory_bytes_max: Option<NonZeroU32>,
+    /// Streams of transfers open at once; beyond: 503 [default: 256]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_BATCH_STREAMS_MAX", hide_env_values = true)]
+    batch_streams_max: Option<NonZeroU32>,
     /// Bytes of a request's line and headers; beyond: 431 [default: 16384]
     #[arg(long, value_name = "BYTES", env = "WALLETLAB_HEADER_BYTES_MAX", hide_env_values = true)]
     header_bytes_max: Option<NonZeroU32>,
@@ -116,6 +128,12 @@ struct LimitSettings {
     /// Snapshots on their way at once; beyond: 503 [default: 4]
     #[arg(long, value_name = "COUNT", env = "WALLETLAB_SNAPSHOTS_MAX", hide_env_values = true)]
     snapshots_max: Option<NonZeroU32>,
+    /// Records between two snapshots on disk, at least [default: 1000000]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_SNAPSHOT_RECORDS", hide_env_values = true)]
+    snapshot_records: Option<NonZeroU64>,
+    /// Snapshots kept on disk; beyond, the oldest is removed [default: 2]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_SNAPSHOTS_KEPT_MAX", hide_env_values = true)]
+    snapshots_kept_max: Option<NonZeroU32>,
     /// How long a stop waits for what is being answered [default: 10000]
     #[arg(long, value_name = "MILLISECONDS", env = "WALLETLAB_STOP_TIMEOUT_MS", hide_env_values = true)]
     stop_timeout_ms: Option<NonZeroU64>,

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use server::files::LogFormat;
+use server::files::DriverOptions;
 use server::{Limits, PageSource, ServeOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -115,7 +115,7 @@ pub(super) fn server_without_ledger(args: &Args) -> Result<(), Failure> {
         listen,
         page: PageSource::None,
         data: args.data.clone(),
-        log_format: LogFormat::Binary,
+        journal: DriverOptions::default(),
         tokens: None,
         hosts: Vec::new(),
         limits: Limits::default(),

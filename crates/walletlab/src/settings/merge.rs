@@ -261,7 +261,9 @@ fn merge_limits(merge: &mut Merge<'_>, given: &LimitSettings, in_file: &LimitSet
         };
     }
     limits! {
-        connections_max, body_bytes_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms,
-        answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, stop_timeout_ms, commands_max,
+        connections_max, body_bytes_max, batch_items_max, batch_bytes_max, batch_memory_bytes_max,
+        batch_streams_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms,
+        answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, snapshot_records, snapshots_kept_max,
+        stop_timeout_ms, commands_max,
     }
 }
