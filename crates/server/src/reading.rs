@@ -233,3 +233,6 @@ impl Drop for End<'_> {
         self.0.ended();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -381,6 +381,17 @@ impl<R: ReadEnd> Driver<R> {
         &self.reads
     }
 
+    #[cfg(test)]
+    pub(crate) fn reads_mut(&mut self) -> &mut R {
+        &mut self.reads
+    }
+
+    /// Leaves the log as a process does that is killed.
+    #[cfg(test)]
+    pub(crate) fn into_reads(self) -> R {
+        self.reads
+    }
+
     /// Takes in answers to look-ups that the reading end gives later.
     pub fn answer(&mut self, lookups: Vec<Lookup>) {
         self.input(Input::Lookups(lookups));

@@ -371,6 +371,7 @@ mod tests {
         (0..40).for_each(|number| {
             let mut entry = entry(1_000 + number * INDEX_BYTES_MIN);
             entry.store_byte = entry.border.bytes;
+            entry.border.next_sequence = number;
             index.offer(entry);
         });
         let header = index.entries[0].border.header;

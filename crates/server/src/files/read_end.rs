@@ -55,6 +55,18 @@ impl OwnReads {
         &self.begin.log
     }
 
+    #[cfg(test)]
+    pub(crate) fn begun_again(&self) -> ReadBegin {
+        let ReadBegin { models, log, identity, border, digest } = &self.begin;
+        ReadBegin {
+            models: models.clone(),
+            log: log.clone(),
+            identity: *identity,
+            border: *border,
+            digest: *digest,
+        }
+    }
+
     /// A copy of what is durable, to be made a [`pipeline::Snapshot`] of. Costs O(accounts).
     ///
     /// # Panics

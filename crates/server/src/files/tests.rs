@@ -202,9 +202,11 @@ fn after_a_failed_append_everyone_is_answered_and_reads_go_on() {
     opened.journal.replace_file(File::open(log_path(directory.path())).unwrap());
     let config = Driver::config(4, 7);
     let mut driver =
-        Driver::start(opened, &DriverOptions::default(), &config, Arc::new(|| {}), OwnReads::new)
-            .unwrap()
-            .driver;
+        Driver::start(opened, &DriverOptions::default(), &config, Arc::new(|| {}), |begin, _| {
+            OwnReads::new(begin)
+        })
+        .unwrap()
+        .driver;
     let durable = driver.pipeline().durable_digest();
     submit(&mut driver, &commands(55)[25..]);
     submit(&mut driver, &commands(60)[60..]);

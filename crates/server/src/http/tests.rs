@@ -18,9 +18,10 @@ use tower::ServiceExt;
 
 use super::metrics::Metrics;
 use super::{App, Parts, router};
-use crate::engine::{InboxLimits, Running};
+use crate::engine::{InboxLimits, Running, SnapshotOptions};
 use crate::files::{Driver, DriverOptions};
 use crate::options::{Limits, PageSource};
+use crate::reading::KeepSnapshots;
 use crate::tokens::Tokens;
 
 /// Headers that a script's answer shows, when they are there.
@@ -73,6 +74,7 @@ impl Rig {
             &config,
             &options,
             inbox,
+            SnapshotOptions { records: 1_000_000, keep: KeepSnapshots(2) },
             move |stats| journal.synced(stats),
             |_| {},
         );

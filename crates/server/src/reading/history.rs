@@ -143,7 +143,8 @@ impl History {
         }
     }
 
-    /// At most `limit` entries of an account, the newest first, of records before this byte of the log.
+    /// About `limit` entries of an account, the newest first, of records before this byte of the log; fewer only if there are
+    /// no more.
     pub(crate) fn entries_before(
         &self,
         account: AccountIndex,

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use ledger::{AccountIndex, AccountName, AccountView, Asset, CommandKind, Digest, Record, TransactionId};
+use ledger::{
+    AccountIndex, AccountName, AccountView, Asset, CommandKind, Digest, Record, TransactionId,
+    TransactionResult,
+};
 use pipeline::{DurableBatch, DurableView, LogIdentity, Lookup};
 use projection::{Counts, EntryCursor, TransactionRow};
 use time::Timestamp;
@@ -153,7 +156,10 @@ impl Models {
     pub(crate) fn transaction(&mut self, id: &TransactionId) -> Result<Option<TransactionRow>, ReadError> {
         match self {
             Models::Whole(whole) => Ok(whole.models.transactions.find(id)),
-            Models::Windowed(windowed) => windowed.transaction(id),
+            Models::Windowed(windowed) => {
+                let found = windowed.transaction(id);
+                windowed.heal(found)
+            }
         }
     }
 
@@ -166,7 +172,10 @@ impl Models {
     ) -> Result<(Vec<EntryRow>, Option<u64>), ReadError> {
         let whole = match self {
             Models::Whole(whole) => whole,
-            Models::Windowed(windowed) => return windowed.entries(account, before, limit),
+            Models::Windowed(windowed) => {
+                let found = windowed.entries(account, before, limit);
+                return windowed.heal(found);
+            }
         };
         let projections = &whole.models;
         // A cursor that no entry can have finds nothing.
@@ -192,13 +201,12 @@ impl Models {
         let whole = match self {
             Models::Whole(whole) => whole,
             Models::Windowed(windowed) => {
-                return windowed.balance_before(
-                    account,
-                    match at {
-                        At::Sequence(sequence) => Wanted::Sequence(sequence.saturating_add(1)),
-                        At::Time(time) => Wanted::After(time),
-                    },
-                );
+                let first_after = match at {
+                    At::Sequence(sequence) => Wanted::Sequence(sequence.saturating_add(1)),
+                    At::Time(time) => Wanted::After(time),
+                };
+                let found = windowed.balance_before(account, first_after);
+                return windowed.heal(found);
             }
         };
         Ok(balance_of_whole(whole, account, at))
@@ -246,7 +254,10 @@ impl Models {
     pub(super) fn look_up(&mut self, id: TransactionId) -> Result<Lookup, ReadError> {
         match self {
             Models::Whole(whole) => Ok(whole.find(id)),
-            Models::Windowed(windowed) => windowed.find(id),
+            Models::Windowed(windowed) => {
+                let found = windowed.find(id);
+                windowed.heal(found)
+            }
         }
     }
 
@@ -280,11 +291,18 @@ fn balance_of_whole(whole: &ReadBegin, account: AccountIndex, at: At) -> Option<
             None => break,
         }
     }
-    // No entry is as old, so it had nothing, or was not open: its opening tells.
-    let name = projections.balances.row(account).name;
+    // No entry is as old, so it had nothing, or was not open: its opening tells. A world account is opened along with the
+    // account behind it.
+    let name_of = |index: u32| projections.balances.row(AccountIndex(index)).name;
+    let name = name_of(account.0);
+    let next = (account.0 + 1 < projections.balances.len()).then(|| name_of(account.0 + 1));
+    let is_its = |opened: &AccountName| opened == name || (name.is_system() && Some(opened) == next);
     let mut rows = (0..projections.transactions.len()).filter_map(|row| projections.transactions.row(row));
-    let opening =
-        rows.find(|row| row.kind == CommandKind::OpenAccount && row.to_account.as_ref() == Some(name));
+    let opening = rows.find(|row| {
+        row.kind == CommandKind::OpenAccount
+            && row.result == TransactionResult::Completed
+            && row.to_account.as_ref().is_some_and(is_its)
+    });
     opening.filter(|row| !is_later(row.sequence, row.recorded_at)).map(|_| 0)
 }
 

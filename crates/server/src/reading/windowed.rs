@@ -234,6 +234,19 @@ impl Windowed {
         self.border.map_or(0, |border| border.recorded_at.micros())
     }
 
+    /// A run that is damaged is removed, so that the next start makes it again from the log.
+    pub(crate) fn heal<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Run(damaged)) = &read {
+            let kept = self.history().kept();
+            // Each kind of runs removes its own.
+            let removed = kept.ids.forget(damaged).and_then(|()| kept.entries.forget(damaged));
+            if let Err(error) = removed {
+                tracing::error!("{error}");
+            }
+        }
+        read
+    }
+
     /// Whether the id has an outcome.
     pub(crate) fn find(&mut self, transaction_id: TransactionId) -> Result<Lookup, ReadError> {
         let row = self.row(&transaction_id)?;
@@ -282,11 +295,11 @@ impl Windowed {
         let mut found = self.history().entries_before(account, before, wanted)?;
         let first_byte = found.first().map(|entry| entry.at_byte);
         // A single record with more entries than a page has.
-        while found.len() == wanted && found.last().map(|entry| entry.at_byte) == first_byte {
+        while found.len() >= wanted && found.last().map(|entry| entry.at_byte) == first_byte {
             wanted *= 2;
             found = self.history().entries_before(account, before, wanted)?;
         }
-        let more = found.len() == wanted;
+        let more = found.len() >= wanted;
         if more {
             let cut = found.last().map(|entry| entry.at_byte);
             found.retain(|entry| Some(entry.at_byte) != cut);
