@@ -240,6 +240,14 @@ impl Transactions {
     /// # Panics
     /// If the record is not the next one, is none that the ledger writes, or there are more than `u32::MAX` transactions.
     pub fn fold(&mut self, record: &Record<'_>) {
+        self.begin(record);
+        for transaction in transactions_of(record) {
+            self.take(record, &transaction);
+        }
+    }
+
+    /// Moves to the next record and opens its accounts; its transactions are taken one by one.
+    pub(crate) fn begin(&mut self, record: &Record<'_>) {
         advance(&mut self.checkpoint, record);
         for event in record.events {
             match event {
@@ -257,12 +265,9 @@ impl Transactions {
                 | Event::TransactionFailed(_) => {}
             }
         }
-        for transaction in transactions_of(record) {
-            self.push(record, &transaction);
-        }
     }
 
-    fn push(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
+    pub(crate) fn take(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
         let (from, to, amount) = self.sides(transaction);
         let extra = Extra::of(self.rows.len(), transaction);
         let id = transaction.transaction_id;
