@@ -151,6 +151,7 @@ impl FileJournal {
     fn open_segments(directory: &Path, lock: DirectoryLock, hash_seed: u64) -> Result<Opened, FilesError> {
         remove_part(directory)?;
         let mut segments = segments(directory)?;
+        remove_empty(directory, &mut segments)?;
         let (recovered, index) = recover(&segments, hash_seed)?;
         let cut = match &recovered.cut {
             // A log that was never begun ends inside its header too, in a way.
@@ -389,6 +390,18 @@ pub fn new_id() -> [u8; 16] {
 fn open_to_write(path: &Path) -> Result<File, FilesError> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
     file.map_err(|error| FilesError::io(path, "open it for writing", error))
+}
+
+/// Removes a last segment that was made and never written: with another before it, it holds nothing of the log.
+fn remove_empty(directory: &Path, segments: &mut Vec<Segment>) -> Result<(), FilesError> {
+    while let [.., _, last] = &segments[..]
+        && last.bytes == 0
+    {
+        fs::remove_file(&last.path).map_err(|error| FilesError::io(&last.path, "remove it", error))?;
+        sync_directory(directory)?;
+        segments.pop();
+    }
+    Ok(())
 }
 
 /// Removes what a writer before had ready and never used.
