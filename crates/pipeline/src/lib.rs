@@ -38,7 +38,7 @@ pub use follower::{FollowError, Follower};
 pub use lines::LedgerContent;
 pub use lines_recovery::{CorruptLines, LinesRecovered, LinesRecovery, TornLines};
 pub use machine::{Pipeline, Stats, Totals};
-pub use replay::{NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError};
+pub use replay::{Frames, NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError};
 pub use segments::{Place, SEGMENT_BYTES_MIN, segment_limit};
 pub use snapshot::{DurableView, SNAPSHOT_MAGIC, SNAPSHOT_VERSION, Snapshot, SnapshotAccount, SnapshotError};
 pub use types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};

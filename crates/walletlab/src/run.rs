@@ -135,7 +135,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
             feed.rows_count()
         );
     }
-    let broken = violations(pipeline.ledger(), pipeline.projections());
+    let broken =
+        violations(pipeline.ledger(), &pipeline.projections().balances, &pipeline.projections().totals);
     problems.iter().chain(&broken).for_each(|problem| eprintln!("{problem}"));
     let is_fine = problems.is_empty() && broken.is_empty() && !was_cut_short;
     Ok(if is_fine { Verdict::Fine } else { Verdict::Finding })
