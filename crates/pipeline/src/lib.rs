@@ -42,7 +42,7 @@ pub use lines_recovery::{CorruptLines, LinesRecovered, LinesRecovery, TornLines}
 pub use machine::{Pipeline, Stats, Totals};
 pub use metadata::{METADATA_DEPTH_MAX, MetadataError, parse_metadata};
 pub use read_models::{DurableBatch, Elsewhere, Fold, ReadModels};
-pub use replay::{NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError, read_record};
+pub use replay::{Frames, NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError, read_record};
 pub use segments::{Place, SEGMENT_BYTES_MIN, segment_limit};
 pub use snapshot::{
     DurableView, SNAPSHOT_MAGIC, SNAPSHOT_VERSION, Snapshot, SnapshotAccount, SnapshotError, SnapshotWriter,

@@ -23,10 +23,20 @@ pub struct Replay {
     stopped: bool,
     record_at_byte: u64,
     applied: u64,
+    frames: Frames,
     /// Borders are noted at least so many bytes apart, if at all.
     note_every_bytes: Option<u64>,
     noted: Vec<NotedBorder>,
     noted_at_byte: u64,
+}
+
+/// How many frames of each kind were read, records apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frames {
+    /// Headers: segments, that is.
+    pub headers: u64,
+    /// Seals.
+    pub seals: u64,
 }
 
 /// A place behind a seal, from which the log can be read without what stands before it.
@@ -108,6 +118,7 @@ impl Replay {
             stopped: false,
             record_at_byte: 0,
             applied: 0,
+            frames: Frames::default(),
             note_every_bytes: None,
             noted: Vec::new(),
             noted_at_byte: 0,
@@ -171,8 +182,12 @@ impl Replay {
                 Err(damage) => return Err(ReplayError::Damage(damage)),
             };
             match item {
-                Item::Header(header) => check_header(&header, self.applied)?,
+                Item::Header(header) => {
+                    check_header(&header, self.applied)?;
+                    self.frames.headers += 1;
+                }
                 Item::Seal { .. } => {
+                    self.frames.seals += 1;
                     if let Some(bytes_min) = self.note_every_bytes {
                         self.note(bytes_min);
                     }
@@ -219,6 +234,16 @@ impl Replay {
     /// The ledger as of the last record.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The frames read so far.
+    pub fn frames(&self) -> Frames {
+        self.frames
+    }
+
+    /// The bytes taken and not read: after a damage, what [`TailSearch`] wants first.
+    pub fn undecoded(&self) -> &[u8] {
+        self.decoder.undecoded()
     }
 
     /// Where the log could be continued; `None` before its header.

@@ -136,7 +136,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             feed.rows_count()
         );
     }
-    let broken = violations(ledger, projections);
+    let broken = violations(ledger, &projections.balances, &projections.totals, Some(&projections.pending));
     problems.iter().chain(&broken).for_each(|problem| eprintln!("{problem}"));
     let is_fine = problems.is_empty() && broken.is_empty() && !was_cut_short;
     Ok(if is_fine { Verdict::Fine } else { Verdict::Finding })

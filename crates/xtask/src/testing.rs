@@ -83,6 +83,7 @@ pub(crate) fn plan(workspace: &Workspace, dist: &Path, selection: &Selection) ->
 }
 
 fn plan_native(plan: &mut Plan, selection: &Selection) {
+    machine::plan_native_test_tools(plan);
     let filter = selection.filter.clone();
     plan.step("native tests: cargo test", move || check(cargo().arg("test").args(filter)));
     for package in ["xtask", "load", "web"] {

@@ -453,9 +453,9 @@ impl<R: ReadEnd> Driver<R> {
         let bytes_written = done.store_bytes - self.stats.bytes;
         self.stats.bytes = done.store_bytes;
         let before = match done.written_before {
+            // Behind a failure nothing counts: an append fails too, or nobody is told that it did not.
+            Ok(_) | Err(_) if self.failed => return Ok(()),
             Ok(before) => before,
-            // The appends behind a failed one fail too, which says nothing new.
-            Err(_) if self.failed => return Ok(()),
             Err(error) => {
                 self.fail();
                 return Err(error);

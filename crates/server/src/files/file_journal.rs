@@ -174,7 +174,8 @@ impl FileJournal {
         recover: impl FnOnce(&Begun) -> Result<Recovered<R>, FilesError>,
     ) -> Result<Opened<R>, FilesError> {
         remove_part(directory)?;
-        let segments = segments(directory)?;
+        let mut segments = segments(directory)?;
+        remove_empty(directory, &mut segments)?;
         let first = directory.join(segment_name(0));
         let identity = match segments.first() {
             Some(segment) => identity_of(segment)?,
@@ -419,6 +420,18 @@ pub fn new_id() -> [u8; 16] {
 fn open_to_write(path: &Path) -> Result<File, FilesError> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
     file.map_err(|error| FilesError::io(path, "open it for writing", error))
+}
+
+/// Removes a last segment that was made and never written: with another before it, it holds nothing of the log.
+fn remove_empty(directory: &Path, segments: &mut Vec<Segment>) -> Result<(), FilesError> {
+    while let [.., _, last] = &segments[..]
+        && last.bytes == 0
+    {
+        fs::remove_file(&last.path).map_err(|error| FilesError::io(&last.path, "remove it", error))?;
+        sync_directory(directory)?;
+        segments.pop();
+    }
+    Ok(())
 }
 
 /// Removes what a writer before had ready and never used.

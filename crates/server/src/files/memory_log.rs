@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// Some bytes, and where they begin in the log.
+type Piece = (u64, Arc<[u8]>);
+
 /// The bytes of a log in its binary form, as they were appended. Cheap to clone; all clones are one log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MemoryLog {
-    /// Each with where it begins in the log.
-    pieces: Arc<RwLock<Vec<(u64, Arc<[u8]>)>>>,
+    pieces: Arc<RwLock<Vec<Piece>>>,
 }
 
 impl MemoryLog {

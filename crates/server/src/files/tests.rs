@@ -10,6 +10,7 @@ use time::Timestamp;
 use super::*;
 
 mod readers;
+mod segments;
 mod text;
 
 /// Commands on a few accounts: the openings, then transfers between them.
