@@ -71,7 +71,8 @@ fn runs_of_ids_of_the_first_version_are_read_and_made() {
         00000000cb920000000000000000000000000000000000000000000022b10000
         0000000000000000000000000000000000000000000000007192000000000000
         3c9000000000ea7c0000cc7300000000
-    "#]].assert_eq(&the_file(directory.path()));
+    "#]]
+    .assert_eq(&the_file(directory.path()));
 }
 
 #[test]
