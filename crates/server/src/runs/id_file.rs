@@ -186,9 +186,9 @@ impl IdRun {
 impl Run for IdRun {
     const SUFFIX: &'static str = ".wids";
 
-    fn open(path: &Path) -> Result<IdRun, RunDamaged> {
+    fn open(path: &Path) -> Result<IdRun, RunsError> {
         let bad = |at, what: String| RunDamaged::new(path, at, what);
-        let file = File::open(path).map_err(|error| bad(0, format!("cannot open it: {error}")))?;
+        let file = File::open(path).map_err(|error| RunsError::io(path, "open it", error))?;
         let head = Head::read(path, &file, MAGIC)?;
         let own = Own::decode(&head.own);
         let shape = head.shape;
@@ -197,10 +197,11 @@ impl Run for IdRun {
         let too_many = || bad(0, format!("a filter of 2^{} parts is none", own.part_bits));
         let slots_at = parts_at + Filter::parts_bytes(own.part_bits).ok_or_else(too_many)?;
         let end = slots_at.saturating_add(own.slots.saturating_mul(2));
-        let file_bytes =
-            file.metadata().map_err(|error| bad(0, format!("cannot look at it: {error}")))?.len();
+        let meta = file.metadata().map_err(|error| RunsError::io(path, "look at it", error))?;
+        let file_bytes = meta.len();
         if file_bytes != end {
-            return Err(bad(file_bytes.min(end), format!("it has {file_bytes} bytes instead of {end}")));
+            let what = format!("it has {file_bytes} bytes instead of {end}");
+            return Err(bad(file_bytes.min(end), what).into());
         }
         let read = |at, end: u64, checksum| read_checked(path, &file, at, end - at, checksum);
         let fences = read(fences_at, parts_at, own.fences_checksum)?;

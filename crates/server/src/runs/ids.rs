@@ -68,7 +68,7 @@ impl IdRuns {
         self.set.covered_before()
     }
 
-    /// Adds the run behind the last one: it is durable, and found in, when this returns. It takes one write of 17.2 bytes
+    /// Adds the run behind the last one: it is durable, and found in, when this returns. It takes one write of 18.4 bytes
     /// an id, two syncs and a sort; after an error nothing has changed, and it can be tried again.
     ///
     /// # Errors
