@@ -8,7 +8,7 @@
 //! O(log n) runs. Everything is derived from the log: a run that is missing, damaged or of another log is named, removed,
 //! and made again from the log by the caller. docs/LOG.md has the layouts.
 //!
-//! What memory they take: of ids 18 to 19 bits of filter and fence each, of entries 4 bytes for 255 accounts of a run;
+//! What memory they take: of ids 18 to 20 bits of filter and fences each, of entries 4 bytes for 255 accounts of a run;
 //! while runs are merged, that of the merged run twice, and [`RunsConfig::merge_read_bytes`] for each run that is read.
 //!
 //! Invariants, as absences: no answer depends on a byte whose checksum was not looked at; no run that has a name is

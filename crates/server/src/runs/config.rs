@@ -8,7 +8,7 @@ pub struct RunsConfig {
     /// Neighbours of one level that become one run of the next level; 2 or more.
     pub merge_fan_out: u32,
     /// Ids or entries that a merged run holds at most, at most 2^32 - 1; larger ones are not made. Merging one needs its
-    /// size on disk again (17.2 bytes an id, 16.1 an entry) until the runs that went into it are removed.
+    /// size on disk again (18.4 bytes an id, 16.1 an entry) until the runs that went into it are removed.
     pub merged_cells_max: u64,
     /// Ids in one part of a filter, about; a part is built at once, with 30 bytes an id of temporary memory.
     pub filter_part_ids_max: u32,

@@ -216,23 +216,24 @@ impl<'a> Together<'a> {
 impl Run for EntryRun {
     const SUFFIX: &'static str = ".went";
 
-    fn open(path: &Path) -> Result<EntryRun, RunDamaged> {
+    fn open(path: &Path) -> Result<EntryRun, RunsError> {
         let bad = |at, what: String| RunDamaged::new(path, at, what);
-        let file = File::open(path).map_err(|error| bad(0, format!("cannot open it: {error}")))?;
+        let file = File::open(path).map_err(|error| RunsError::io(path, "open it", error))?;
         let head = Head::read(path, &file, MAGIC)?;
         let own = Own::decode(&head.own);
         if own.accounts > head.count {
-            return Err(bad(0, format!("{} accounts have {} entries", own.accounts, head.count)));
+            return Err(bad(0, format!("{} accounts have {} entries", own.accounts, head.count)).into());
         }
         let shape = head.shape;
         let entries_at = HEAD_BYTES as u64 + shape.bytes(own.accounts);
         let fences_at = entries_at + shape.bytes(head.count);
         let fences_bytes = shape.blocks(own.accounts) * 4;
         let end = fences_at + fences_bytes;
-        let file_bytes =
-            file.metadata().map_err(|error| bad(0, format!("cannot look at it: {error}")))?.len();
+        let meta = file.metadata().map_err(|error| RunsError::io(path, "look at it", error))?;
+        let file_bytes = meta.len();
         if file_bytes != end {
-            return Err(bad(file_bytes.min(end), format!("it has {file_bytes} bytes instead of {end}")));
+            let what = format!("it has {file_bytes} bytes instead of {end}");
+            return Err(bad(file_bytes.min(end), what).into());
         }
         let fences = read_checked(path, &file, fences_at, fences_bytes, own.fences_checksum)?;
         let (file, path): (Arc<File>, Arc<Path>) = (Arc::new(file), path.into());

@@ -40,18 +40,15 @@ struct Part {
 }
 
 impl Filter {
-    /// Is the hash here, or does it look so?
-    pub(super) fn passes(&self, hash: u64) -> bool {
+    /// Asks whether the hash is here. The slots are looked at when the answer is wanted: several filters that are asked
+    /// first wait for memory together, not one behind the other.
+    pub(super) fn probe(&self, hash: u64) -> Probe<'_> {
         let part = &self.parts[part_of(hash, self.part_bits)];
-        if part.segment_slots == 0 {
-            return true;
-        }
-        if part.first_slots == 0 {
-            return false;
+        if part.segment_slots == 0 || part.first_slots == 0 {
+            return if part.segment_slots == 0 { Probe::YES } else { Probe::NO };
         }
         let (places, fingerprint) = part.places(hash, self.part_bits);
-        let slots = &self.slots[super::to_usize(part.first_slot)..];
-        fingerprint == places.iter().fold(0, |sum, place| sum ^ slots[*place as usize])
+        Probe { slots: &self.slots[super::to_usize(part.first_slot)..], places, fingerprint }
     }
 
     pub(super) fn part_bits(&self) -> u32 {
@@ -106,6 +103,25 @@ impl Filter {
             is_size && (part.first_slots == 0 || part.first_slot.saturating_add(end) <= slots.len() as u64)
         };
         parts.iter().all(is_sound).then_some(Filter { part_bits, parts, slots })
+    }
+}
+
+/// A question to a filter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe<'a> {
+    slots: &'a [u16],
+    places: [u32; 3],
+    fingerprint: u16,
+}
+
+impl Probe<'_> {
+    const YES: Probe<'static> = Probe { slots: &[0], places: [0; 3], fingerprint: 0 };
+    /// Of what is not here.
+    pub(super) const NO: Probe<'static> = Probe { slots: &[0], places: [0; 3], fingerprint: 1 };
+
+    /// Is the hash here, or does it look so?
+    pub(super) fn passes(&self) -> bool {
+        self.fingerprint == self.places.iter().fold(0, |sum, place| sum ^ self.slots[*place as usize])
     }
 }
 
@@ -215,8 +231,10 @@ struct Work {
     sums: Vec<u64>,
     /// Slots that had one hash when they were put here.
     lonely: Vec<u32>,
-    /// The hashes in the order in which they were taken out, and at which of their places.
-    taken: Vec<(u64, u8)>,
+    /// The hashes in the order in which they were taken out.
+    taken: Vec<u64>,
+    /// At which of their places.
+    found: Vec<u8>,
 }
 
 impl Work {
@@ -229,6 +247,7 @@ impl Work {
         self.sums.resize(slots, 0);
         self.lonely.clear();
         self.taken.clear();
+        self.found.clear();
         for &hash in hashes {
             let (places, _) = part.places(hash, part_bits);
             for (which, place) in (0_u8..).zip(places) {
@@ -246,7 +265,8 @@ impl Work {
                 continue;
             }
             let (hash, found) = (self.sums[slot as usize], count & 3);
-            self.taken.push((hash, found));
+            self.taken.push(hash);
+            self.found.push(found);
             let (places, _) = part.places(hash, part_bits);
             for (which, place) in (0_u8..).zip(places) {
                 let count = &mut self.counts[place as usize];
@@ -265,7 +285,7 @@ impl Work {
         let first = slots.len();
         slots.resize(first + (part.first_slots + 2 * part.segment_slots) as usize, 0);
         let slots = &mut slots[first..];
-        for &(hash, found) in self.taken.iter().rev() {
+        for (&hash, &found) in self.taken.iter().zip(&self.found).rev() {
             let (places, fingerprint) = part.places(hash, part_bits);
             let own = places[usize::from(found)] as usize;
             slots[own] = 0;
@@ -318,12 +338,16 @@ mod tests {
             for part_max in [1, 16, 1_000, 1 << 17] {
                 let here = hashes(count, 1);
                 let filter = build(&here, part_max);
-                assert!(here.iter().all(|hash| filter.passes(*hash)), "{count} in parts of {part_max}");
+                assert!(
+                    here.iter().all(|hash| filter.probe(*hash).passes()),
+                    "{count} in parts of {part_max}"
+                );
                 assert!(
                     filter.parts.iter().all(|part| part.segment_slots > 0),
                     "a seed worked for each part"
                 );
-                let wrong = hashes(100_000, 2).into_iter().filter(|hash| filter.passes(*hash)).count();
+                let wrong =
+                    hashes(100_000, 2).into_iter().filter(|hash| filter.probe(*hash).passes()).count();
                 assert!(wrong < 20, "{wrong} of 100,000 pass wrongly with {count} in parts of {part_max}");
                 let (parts, slots) = (filter.encode_parts(), filter.slots.clone());
                 assert_eq!(Filter::decode(filter.part_bits, &parts, slots), Some(filter));
@@ -342,11 +366,11 @@ mod tests {
     #[test]
     fn equal_hashes_count_once_and_crowded_ones_still_pass() {
         let equal = [7; 1_000];
-        assert!(build(&equal, 16).passes(7));
+        assert!(build(&equal, 16).probe(7).passes());
         // All in one part, and all with the same first slot.
         let crowded: Vec<u64> = (0..5_000).collect();
         let filter = build(&crowded, 16);
-        assert!(crowded.iter().all(|hash| filter.passes(*hash)));
+        assert!(crowded.iter().all(|hash| filter.probe(*hash).passes()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ledger::TransactionId;
 use super::block::{BlockShape, BlockWriter, Cell, CellReader, CellStream, Section};
 use super::config::RunsConfig;
 use super::error::{RunDamaged, RunsError};
-use super::fuse::{Filter, FilterBuilder};
+use super::fuse::{Filter, FilterBuilder, Probe};
 use super::head::{HEAD_BYTES, Head, OWN_BYTES};
 use super::set::Run;
 use super::writer::RunWriter;
@@ -54,22 +54,23 @@ struct Own {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spans {
     /// For ids of version 7, then for others; the smallest is above the largest if there is none.
-    smallest_and_largest: [[[u8; 16]; 2]; 2],
+    smallest_and_largest: [[u128; 2]; 2],
 }
 
 impl Spans {
-    pub(super) const EMPTY: Spans = Spans { smallest_and_largest: [[[u8::MAX; 16], [0; 16]]; 2] };
+    pub(super) const EMPTY: Spans = Spans { smallest_and_largest: [[u128::MAX, 0]; 2] };
 
     pub(super) fn add(&mut self, id: &TransactionId) {
+        let number = u128::from_be_bytes(id.as_bytes());
         let [smallest, largest] = &mut self.smallest_and_largest[class(id)];
-        *smallest = id.as_bytes().min(*smallest);
-        *largest = id.as_bytes().max(*largest);
+        *smallest = number.min(*smallest);
+        *largest = number.max(*largest);
     }
 
     /// Could the id be one of those that were added? "No" is certain.
     pub(super) fn may_hold(&self, id: &TransactionId) -> bool {
         let [smallest, largest] = &self.smallest_and_largest[class(id)];
-        (*smallest..=*largest).contains(&id.as_bytes())
+        (*smallest..=*largest).contains(&u128::from_be_bytes(id.as_bytes()))
     }
 
     fn join(&mut self, other: &Spans) {
@@ -147,16 +148,13 @@ impl IdRun {
         self.own.key
     }
 
+    /// Asks whether the id, which has this hash, can be here at all.
+    pub(super) fn probe(&self, id: &TransactionId, hash: u64) -> Probe<'_> {
+        if self.own.spans.may_hold(id) { self.filter.probe(hash) } else { Probe::NO }
+    }
+
     /// Adds the bytes of the records whose ids have this hash; returns how many blocks it read.
-    pub(super) fn find(
-        &self,
-        id: &TransactionId,
-        hash: u64,
-        found: &mut Vec<u64>,
-    ) -> Result<u64, RunDamaged> {
-        if !self.own.spans.may_hold(id) || !self.filter.passes(hash) {
-            return Ok(0);
-        }
+    pub(super) fn find(&self, hash: u64, found: &mut Vec<u64>) -> Result<u64, RunDamaged> {
         // Equal hashes may begin in the block in front of the first one that begins with the hash.
         let behind = self.fences.partition_point(|fence| *fence < hash) as u64;
         let (cells, block_cells) = (self.cells.cells, self.cells.shape.block_cells());
@@ -188,9 +186,9 @@ impl IdRun {
 impl Run for IdRun {
     const SUFFIX: &'static str = ".wids";
 
-    fn open(path: &Path) -> Result<IdRun, RunDamaged> {
+    fn open(path: &Path) -> Result<IdRun, RunsError> {
         let bad = |at, what: String| RunDamaged::new(path, at, what);
-        let file = File::open(path).map_err(|error| bad(0, format!("cannot open it: {error}")))?;
+        let file = File::open(path).map_err(|error| RunsError::io(path, "open it", error))?;
         let head = Head::read(path, &file, MAGIC)?;
         let own = Own::decode(&head.own);
         let shape = head.shape;
@@ -199,10 +197,11 @@ impl Run for IdRun {
         let too_many = || bad(0, format!("a filter of 2^{} parts is none", own.part_bits));
         let slots_at = parts_at + Filter::parts_bytes(own.part_bits).ok_or_else(too_many)?;
         let end = slots_at.saturating_add(own.slots.saturating_mul(2));
-        let file_bytes =
-            file.metadata().map_err(|error| bad(0, format!("cannot look at it: {error}")))?.len();
+        let meta = file.metadata().map_err(|error| RunsError::io(path, "look at it", error))?;
+        let file_bytes = meta.len();
         if file_bytes != end {
-            return Err(bad(file_bytes.min(end), format!("it has {file_bytes} bytes instead of {end}")));
+            let what = format!("it has {file_bytes} bytes instead of {end}");
+            return Err(bad(file_bytes.min(end), what).into());
         }
         let read = |at, end: u64, checksum| read_checked(path, &file, at, end - at, checksum);
         let fences = read(fences_at, parts_at, own.fences_checksum)?;
@@ -336,7 +335,7 @@ impl Own {
         bytes[..4].copy_from_slice(&self.part_bits.to_le_bytes());
         bytes[4..20].copy_from_slice(&self.key);
         for (at, id) in (20..).step_by(16).zip(self.spans.smallest_and_largest.iter().flatten()) {
-            bytes[at..at + 16].copy_from_slice(id);
+            bytes[at..at + 16].copy_from_slice(&id.to_be_bytes());
         }
         bytes[84..92].copy_from_slice(&self.slots.to_le_bytes());
         let checksums = [self.fences_checksum, self.parts_checksum, self.slots_checksum];
@@ -347,10 +346,11 @@ impl Own {
     }
 
     fn decode(bytes: &[u8; OWN_BYTES]) -> Own {
-        let id = |at: usize| bytes[at..at + 16].try_into().expect("16 bytes");
+        let key: [u8; 16] = bytes[4..20].try_into().expect("16 bytes");
+        let id = |at: usize| u128::from_be_bytes(bytes[at..at + 16].try_into().expect("16 bytes"));
         Own {
             part_bits: u32_at(bytes, 0),
-            key: id(4),
+            key,
             spans: Spans { smallest_and_largest: [[id(20), id(36)], [id(52), id(68)]] },
             slots: u64_at(bytes, 84),
             fences_checksum: u32_at(bytes, 92),

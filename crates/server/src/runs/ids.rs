@@ -9,9 +9,13 @@ use siphasher::sip::SipHasher13;
 use super::block::{BlockShape, Cell};
 use super::config::RunsConfig;
 use super::error::{Ignored, RunDamaged, RunsError};
+use super::fuse::Probe;
 use super::head::{Head, OWN_BYTES, RunRange};
 use super::id_file::{IdRun, IdRunWriter, Spans};
 use super::set::{RunSet, RunsStats};
+
+/// Filters that are asked together.
+const PROBES_AT_ONCE: usize = 8;
 
 /// The ids of a range of records.
 #[derive(Clone, Debug)]
@@ -64,7 +68,7 @@ impl IdRuns {
         self.set.covered_before()
     }
 
-    /// Adds the run behind the last one: it is durable, and found in, when this returns. It takes one write of 17.2 bytes
+    /// Adds the run behind the last one: it is durable, and found in, when this returns. It takes one write of 18.4 bytes
     /// an id, two syncs and a sort; after an error nothing has changed, and it can be tried again.
     ///
     /// # Errors
@@ -104,8 +108,23 @@ impl IdRuns {
         let hash = self.hash(id);
         let (mut found, mut blocks_read) = (Vec::new(), 0);
         let runs = self.set.runs();
-        for run in runs.iter().rev() {
-            blocks_read += run.find(id, hash, &mut found)?;
+        for runs in runs.rchunks(PROBES_AT_ONCE) {
+            let mut probes = [Probe::NO; PROBES_AT_ONCE];
+            for (probe, run) in probes.iter_mut().zip(runs) {
+                *probe = run.probe(id, hash);
+            }
+            let passed = probes
+                .iter()
+                .enumerate()
+                .fold(0_u32, |passed, (at, probe)| passed | u32::from(probe.passes()) << at);
+            if passed == 0 {
+                continue;
+            }
+            for (at, run) in runs.iter().enumerate().rev() {
+                if passed & 1 << at != 0 {
+                    blocks_read += run.find(hash, &mut found)?;
+                }
+            }
         }
         if blocks_read > 0 {
             self.set.count_blocks_read(blocks_read);

@@ -21,8 +21,8 @@ pub(super) trait Run: Sized + Send + Sync + 'static {
     /// What the name of such a file ends in, and what the thread that merges them is called.
     const SUFFIX: &'static str;
 
-    /// Opens a run and checks all of it that stays in memory.
-    fn open(path: &Path) -> Result<Self, RunDamaged>;
+    /// Opens a run and checks all of it that stays in memory. What the system refuses says nothing about the run.
+    fn open(path: &Path) -> Result<Self, RunsError>;
 
     /// Bytes of the file.
     fn file_bytes(&self) -> u64;
@@ -319,7 +319,7 @@ impl<R: Run> Shared<R> {
         if R::merge(parts, path.clone(), &self.config, &self.stop).map_err(in_file)?.is_none() {
             return Ok(());
         }
-        let merged = Arc::new(R::open(&path).map_err(|error| in_file(error.into()))?);
+        let merged = Arc::new(R::open(&path).map_err(in_file)?);
         self.cells_merged.fetch_add(merged.head().count, Ordering::Relaxed);
         self.runs_merged.fetch_add(parts.len() as u64, Ordering::Relaxed);
         self.replace(|runs| {
@@ -354,7 +354,10 @@ fn cover<R: Run>(
                     continue;
                 }
                 Ok((Some(why), _)) => Some(why.to_owned()),
-                Err(damaged) => Some(format!("byte {}: {}", damaged.at_byte, damaged.what)),
+                Err(RunsError::Damaged(damaged)) => {
+                    Some(format!("byte {}: {}", damaged.at_byte, damaged.what))
+                }
+                Err(error @ RunsError::Io { .. }) => return Err(error),
             }
         };
         remove(&path)?;

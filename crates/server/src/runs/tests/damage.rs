@@ -146,3 +146,15 @@ fn what_cannot_be_written_changes_nothing() {
     runs.add(input(4, 8)).unwrap();
     assert_eq!(runs.find(&id(5)), Ok(vec![628]));
 }
+
+#[test]
+fn a_run_that_the_system_does_not_open_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = make(directory.path());
+    fs::remove_file(&paths[1]).unwrap();
+    // A link to itself can not be opened, whoever asks.
+    std::os::unix::fs::symlink(&paths[1], &paths[1]).unwrap();
+    let error = IdRuns::open(directory.path(), LOG_ID, 24, &still()).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{}: cannot open it", paths[1].display())), "{error}");
+    assert_eq!(files(directory.path()), paths);
+}
