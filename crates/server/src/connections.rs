@@ -9,9 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,8 +19,8 @@ use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
-use tower::Service;
 
+use crate::http::front::{Front, FrontBody};
 use crate::http::metrics::Metrics;
 use crate::options::Limits;
 
@@ -54,7 +52,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// everything did.
 pub(crate) async fn answer(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     limits: &Limits,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()>,
@@ -90,7 +88,7 @@ pub(crate) async fn answer(
         };
         // Small answers go out at once. A socket that does not know the option still works.
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(io(stream, limits), service(router.clone()));
+        let connection = http.serve_connection(io(stream, limits), service(front.clone()));
         let connection = graceful.watch(connection);
         let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
@@ -143,17 +141,16 @@ fn io(stream: TcpStream, limits: &Limits) -> Io {
 }
 
 fn service(
-    router: Router,
+    front: Front,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = axum::response::Response,
+    Response = Response<FrontBody>,
     Error = Infallible,
-    Future = impl Future<Output = Result<axum::response::Response, Infallible>> + Send,
+    Future = impl Future<Output = Result<Response<FrontBody>, Infallible>> + Send,
 > {
     service_fn(move |request: Request<Incoming>| {
-        // A router is always ready; its clone shares everything.
-        let mut router = router.clone();
-        async move { router.call(request.map(Body::new)).await }
+        let front = front.clone();
+        async move { Ok(front.answer(request).await) }
     })
 }
 

@@ -36,6 +36,10 @@ use crate::runs::RunsConfig;
 /// How long the engine may be kept from its commands at a time by what is asked of it. The rest waits for the next turn.
 const ASKS_AT_ONCE: Duration = Duration::from_millis(2);
 
+/// While the disk is busy, less commands than these wait until it is done, as their records would anyway: waking up for each
+/// of them costs more than executing it.
+const COMMANDS_AWAITED: usize = 32;
+
 /// The most commands in one batch: that many request ids belong to it.
 pub(crate) const BATCH_COMMANDS_MAX: usize = 1 << 16;
 
@@ -305,7 +309,8 @@ impl Worker {
         let (mut arrivals, mut lookups) = (Vec::new(), Vec::new());
         loop {
             let longest = if self.asks.is_empty() { self.until_timeout() } else { Some(Duration::ZERO) };
-            let open = self.shared.inbox.take(&mut arrivals, &mut lookups, &mut self.asks, longest);
+            let awaited = if self.driver.appends_pending() > 0 { COMMANDS_AWAITED } else { 1 };
+            let open = self.shared.inbox.take(&mut arrivals, &mut lookups, &mut self.asks, awaited, longest);
             if !lookups.is_empty() {
                 self.driver.answer(std::mem::take(&mut lookups));
             }

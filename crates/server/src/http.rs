@@ -7,6 +7,7 @@
 //! | `reads`, `events` | the read models, snapshots, the log as a stream |
 //! | `health`, `metrics`, `engine_view` | how it goes |
 //! | `fields`, `problem` | strict JSON in, RFC 9457 out |
+//! | `front` | where requests come in and answers go out |
 //! | `guard` | who may come in, and the headers of every answer |
 //! | `docs` | the OpenAPI document and readable pages of it |
 //!
@@ -18,6 +19,7 @@ mod docs;
 mod engine_view;
 mod events;
 mod fields;
+pub(crate) mod front;
 mod guard;
 mod health;
 mod item;
@@ -34,7 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use tokio::sync::{Semaphore, watch};
@@ -94,8 +96,8 @@ impl Deref for App {
     }
 }
 
-/// Every route, with the page behind them.
-pub(crate) fn router(app: App, page: &PageSource) -> Router {
+/// Every route, with the page behind them; who comes in and what goes out is [`front`]'s.
+fn routes(app: &App, page: &PageSource) -> Router {
     let api = Router::new()
         .route("/v1/wallet/accounts", get(reads::accounts).post(wallet::open_account))
         .route("/v1/wallet/accounts/{account_id}", get(reads::account))
@@ -103,13 +105,13 @@ pub(crate) fn router(app: App, page: &PageSource) -> Router {
         .route("/v1/wallet/accounts/{account_id}/floor", put(wallet::set_floor))
         .route("/v1/wallet/balance/{account_id}", get(reads::balance))
         .route("/v1/wallet/transactions/{transaction_id}", get(reads::transaction))
-        .route("/v1/wallet/transfer", post(wallet::transfer))
+        .route("/v1/wallet/transfer", post(not_here))
         .route("/v1/wallet/transfers", post(batch::transfers))
         .route("/v1/wallet/pending-transfers", post(wallet::pending))
         .route("/v1/wallet/pending-transfers/{pending_id}/post", post(wallet::post))
         .route("/v1/wallet/pending-transfers/{pending_id}/void", post(wallet::void))
-        .route("/v1/wallet/deposits", post(wallet::deposit))
-        .route("/v1/wallet/withdrawals", post(wallet::withdraw))
+        .route("/v1/wallet/deposits", post(not_here))
+        .route("/v1/wallet/withdrawals", post(not_here))
         .route("/v1/state", get(reads::state))
         .route("/v1/events", get(events::events))
         .route("/stats", get(health::stats))
@@ -123,11 +125,14 @@ pub(crate) fn router(app: App, page: &PageSource) -> Router {
         .route("/docs.css", get(async || typed("text/css; charset=utf-8", docs::DOCS_CSS)))
         .route("/problems", get(async || typed("text/html; charset=utf-8", docs::problems_html())))
         .with_state(app.clone());
-    // The guard stands outside of the router, because the router adds `Allow` on the way out.
-    let inner = page::behind(api, page)
+    page::behind(api, page)
         .layer(CatchPanicLayer::custom(|_| problem::failed()))
-        .layer(middleware::from_fn(guard::note_route));
-    Router::new().fallback_service(inner).layer(middleware::from_fn_with_state(app, guard::guard))
+        .layer(middleware::from_fn(guard::note_route))
+}
+
+/// A POST that [`front`] answers before it comes to the router, which knows the route for the sake of all other methods.
+async fn not_here() -> Response {
+    problem::failed()
 }
 
 fn typed(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {

@@ -10,15 +10,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::connections::{self, Finished};
 use crate::engine::{InboxLimits, Running, SnapshotOptions};
 use crate::files::{Driver, FilesError};
+use crate::http::front::Front;
 use crate::http::metrics::Metrics;
-use crate::http::{self, App, Parts};
+use crate::http::{App, Parts};
 use crate::options::{Limits, PageSource, ServeOptions};
 use crate::reading::KeepSnapshots;
 
@@ -68,7 +68,7 @@ pub enum ServeError {
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    front: Front,
     running: Running,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -134,8 +134,8 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     });
     let durable = *running.engine.durable().borrow();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), records = durable.sequence, "the log is recovered");
-    let router = http::router(app, &page);
-    Ok(Bound { listener, address, router, running, limits, metrics, stopping })
+    let front = Front::new(app, &page);
+    Ok(Bound { listener, address, front, running, limits, metrics, stopping })
 }
 
 /// Opens everything, prints `listening on http://ADDRESS` as one line, and answers until SIGTERM or Ctrl-C.
@@ -174,7 +174,7 @@ impl Bound {
     /// # Errors
     /// A log that could not be written to the end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { listener, address: _, router, running, limits, metrics, stopping } = self;
+        let Self { listener, address: _, front, running, limits, metrics, stopping } = self;
         let engine = running.engine.clone();
         let mut durable = engine.durable();
         let ended = async move { while durable.changed().await.is_ok() {} };
@@ -186,7 +186,7 @@ impl Bound {
             tracing::info!("stopping: what is being answered is finished first");
             stopping.send_replace(true);
         };
-        let finished = connections::answer(listener, router, &limits, metrics, stop).await;
+        let finished = connections::answer(listener, front, &limits, metrics, stop).await;
         if finished == Finished::Some {
             tracing::warn!("some clients took longer than {} ms and were cut off", limits.stop_timeout_ms);
         }

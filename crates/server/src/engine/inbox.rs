@@ -72,6 +72,8 @@ struct State {
     /// Something happened elsewhere that the engine must look at.
     rung: bool,
     closed: bool,
+    /// As many wake the engine.
+    commands_awaited: usize,
     /// Whether the engine waits; nobody else needs to be woken.
     asleep: bool,
 }
@@ -79,7 +81,16 @@ struct State {
 impl Inbox {
     pub(super) fn new(limits: InboxLimits) -> Inbox {
         let (arrivals, lookups, asks) = (Vec::new(), Vec::new(), VecDeque::new());
-        let state = State { arrivals, commands: 0, lookups, asks, rung: false, closed: false, asleep: false };
+        let state = State {
+            arrivals,
+            commands: 0,
+            lookups,
+            asks,
+            rung: false,
+            closed: false,
+            commands_awaited: 1,
+            asleep: false,
+        };
         Inbox { state: Mutex::new(state), arrived: Condvar::new(), limits }
     }
 
@@ -90,7 +101,9 @@ impl Inbox {
         }
         state.commands += arrival.commands();
         state.arrivals.push(arrival);
-        self.wake(state);
+        if state.commands >= state.commands_awaited {
+            self.wake(state);
+        }
         Ok(())
     }
 
@@ -134,18 +147,21 @@ impl Inbox {
         drop(dropped);
     }
 
-    /// Waits until there is something, or for `longest`, and moves all of it out. Says whether it is open.
+    /// Waits until there are so many commands or anything else, or for `longest`, and moves all of it out. Says whether it
+    /// is open.
     pub(super) fn take(
         &self,
         arrivals: &mut Vec<Arrival>,
         lookups: &mut Vec<Lookup>,
         asks: &mut VecDeque<Ask>,
+        commands_awaited: usize,
         longest: Option<Duration>,
     ) -> bool {
         let mut state = self.lock();
         state.asleep = true;
+        state.commands_awaited = commands_awaited;
         let nothing = |state: &mut State| {
-            state.arrivals.is_empty()
+            state.commands < commands_awaited
                 && state.lookups.is_empty()
                 && state.asks.is_empty()
                 && !state.rung

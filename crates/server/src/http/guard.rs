@@ -1,13 +1,16 @@
 //! What stands before and behind every handler: who may come in, and the headers that every answer has.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, ORIGIN,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -23,37 +26,28 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const X_FRAME_OPTIONS: HeaderName = HeaderName::from_static("x-frame-options");
+/// Headers that every answer gets, with those that its route or hyper gives it.
+pub(super) const HEADERS_ADDED: usize = 14;
 const REQUEST_ID_CHARS_MAX: usize = 64;
 /// What JSON may do in a browser.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Wraps every route and the page.
-pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let request_id = request_id(request.headers());
-    let mut response = match app.admit(&request) {
-        Ok(role) => {
-            if role < Role::Admin {
-                request.extensions_mut().insert(role);
-            }
-            settle(next.run(request).await, &method, &path)
-        }
-        Err(problem) => problem.into_response(),
-    };
-    set_headers(response.headers_mut(), &path, request_id);
-    let status = response.status();
-    let problem = response.extensions().get::<Code>().map(|code| code.0);
-    let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    app.metrics.answered(route, &method, status, problem, began.elapsed());
-    // What a full queue or a late answer comes to is counted; a line for each would flood the log when it matters.
-    if status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::warn!(%method, path, status = status.as_u16(), problem, request_id = id_of(&response), "answered");
-    } else {
-        tracing::debug!(%method, path, status = status.as_u16(), problem, request_id = id_of(&response), "answered");
+/// What decides whether a request may come in.
+#[derive(Clone, Copy)]
+pub(super) struct Admitted<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+}
+
+impl<'a> Admitted<'a> {
+    pub(super) fn of(head: &'a Parts) -> Admitted<'a> {
+        Admitted { method: &head.method, uri: &head.uri, headers: &head.headers }
     }
-    response
+
+    pub(super) fn of_request<B>(request: &'a axum::http::Request<B>) -> Admitted<'a> {
+        Admitted { method: request.method(), uri: request.uri(), headers: request.headers() }
+    }
 }
 
 /// Leaves the route that matched on the answer, for metrics.
@@ -68,21 +62,21 @@ pub(super) async fn note_route(request: Request, next: Next) -> Response {
 
 impl App {
     /// What the request may do, if it may come in.
-    fn admit(&self, request: &Request) -> Result<Role, Problem> {
-        let headers = request.headers();
-        let host = host_of(headers, request.uri())?;
+    pub(super) fn admit(&self, request: &Admitted<'_>) -> Result<Role, Problem> {
+        let Admitted { method, uri, headers } = *request;
+        let host = host_of(headers, uri)?;
         if !self.is_known(host) {
             let detail = format!(
                 "this server does not go by the name `{host}`; use an IP address or localhost, or start it with --host"
             );
             return Err(Problem::new("misdirected_request", detail).field("Host"));
         }
-        let is_write = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if is_write && is_cross_site(headers, request) {
+        let is_write = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if is_write && is_cross_site(headers, uri) {
             let detail = "a page of another site may not write here";
             return Err(Problem::new("cross_site", detail).field("Origin"));
         }
-        if is_foreign_read(headers) && role_for(request.method(), request.uri().path()).is_some() {
+        if is_foreign_read(headers) && role_for(method, uri.path()).is_some() {
             let detail = "a page of another site may not read here";
             return Err(Problem::new("cross_site", detail).field("Sec-Fetch-Site"));
         }
@@ -97,12 +91,12 @@ impl App {
             || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    fn authorize(&self, request: &Request) -> Result<Role, Problem> {
-        let (Some(tokens), Some(needed)) = (&self.tokens, role_for(request.method(), request.uri().path()))
+    fn authorize(&self, request: &Admitted<'_>) -> Result<Role, Problem> {
+        let (Some(tokens), Some(needed)) = (&self.tokens, role_for(request.method, request.uri.path()))
         else {
             return Ok(Role::Admin);
         };
-        let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = sent.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -174,12 +168,12 @@ fn name_of(host: &str) -> &str {
 }
 
 /// Whether a browser says that a page of somebody else's makes this request.
-fn is_cross_site(headers: &HeaderMap, request: &Request) -> bool {
+fn is_cross_site(headers: &HeaderMap, uri: &Uri) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site != "same-origin" && site != "none";
     }
     let Some(origin) = headers.get(ORIGIN) else { return false };
-    let host = host_of(headers, request.uri()).ok();
+    let host = host_of(headers, uri).ok();
     let own = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     own.is_none() || own != host
 }
@@ -193,7 +187,7 @@ fn is_foreign_read(headers: &HeaderMap) -> bool {
 }
 
 /// Turns the router's own short answers into ones that help: 405 and 404 are problems, OPTIONS is answered.
-fn settle(response: Response, method: &Method, path: &str) -> Response {
+pub(super) fn settle(response: Response, method: &Method, path: &str) -> Response {
     let is_problem = response.extensions().get::<Code>().is_some();
     let route = response.extensions().get::<MatchedPath>().cloned();
     let mut settled = match response.status() {
@@ -222,7 +216,8 @@ fn settle(response: Response, method: &Method, path: &str) -> Response {
     settled
 }
 
-fn set_headers(headers: &mut HeaderMap, path: &str, request_id: HeaderValue) {
+pub(super) fn set_headers(headers: &mut HeaderMap, path: &str, request_id: HeaderValue) {
+    headers.reserve(HEADERS_ADDED);
     headers.insert(REQUEST_ID, request_id);
     let cache = cache_of(path);
     // What is no page needs no right at all.
@@ -243,21 +238,24 @@ fn set_headers(headers: &mut HeaderMap, path: &str, request_id: HeaderValue) {
 }
 
 /// The client's own id for its request, if it is harmless, or a fresh one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let harmless = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         (1..=REQUEST_ID_CHARS_MAX).contains(&bytes.len())
             && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     };
-    headers.get(REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| {
-        let mut text = uuid::Uuid::encode_buffer();
-        let id = uuid::Uuid::now_v7().simple().encode_lower(&mut text);
-        HeaderValue::from_str(id).expect("hex digits fit into a header")
-    })
+    headers.get(REQUEST_ID).filter(harmless).cloned().unwrap_or_else(fresh_id)
 }
 
-fn id_of(response: &Response) -> &str {
-    response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
+/// Random bits of this process, and a number: nobody needs to guess it, so no entropy is spent on each.
+fn fresh_id() -> HeaderValue {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let process = *PROCESS.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut text = uuid::Uuid::encode_buffer();
+    let id = uuid::Uuid::from_u64_pair(process, number);
+    HeaderValue::from_str(id.simple().encode_lower(&mut text)).expect("hex digits fit into a header")
 }
 
 #[cfg(test)]

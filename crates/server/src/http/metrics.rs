@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::engine_view::EngineView;
+use super::front::HOT_ROUTES;
 use crate::files::JournalStats;
 
 /// Upper bounds of latencies, in seconds: from a fast read to a very slow disk.
@@ -27,6 +28,8 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     problems: IntCounterVec,
+    /// Those of [`HOT_ROUTES`], looked up once.
+    hot: [Hot; HOT_ROUTES.len()],
     /// Commands whose client got 504.
     pub(crate) answers_late: IntCounter,
     /// Items of batches that were handed to the pipeline.
@@ -52,6 +55,12 @@ pub(crate) struct Metrics {
     /// Durations of writes with their sync.
     pub(crate) journal: JournalMetrics,
     viewed: Viewed,
+}
+
+/// The metrics of a route's answers with status 200.
+struct Hot {
+    requests: IntCounter,
+    durations: Histogram,
 }
 
 /// What the engine counts when the journal has synced; cheap to clone.
@@ -86,17 +95,24 @@ impl Metrics {
     pub(crate) fn new() -> Metrics {
         let make = Make(Registry::new());
         let m = &make;
+        let requests = m.counters(
+            "walletlab_http_requests_total",
+            "Requests by route, method and status.",
+            &["route", "method", "status"],
+        );
+        let durations = m.histograms(
+            "walletlab_http_request_duration_seconds",
+            "From the request's headers to its answer, by route.",
+            &["route"],
+        );
+        let hot = |route| Hot {
+            requests: requests.with_label_values(&[route, "POST", "200"]),
+            durations: durations.with_label_values(&[route]),
+        };
         Metrics {
-            requests: m.counters(
-                "walletlab_http_requests_total",
-                "Requests by route, method and status.",
-                &["route", "method", "status"],
-            ),
-            durations: m.histograms(
-                "walletlab_http_request_duration_seconds",
-                "From the request's headers to its answer, by route.",
-                &["route"],
-            ),
+            hot: HOT_ROUTES.map(hot),
+            requests,
+            durations,
             problems: m.counters(
                 "walletlab_http_problems_total",
                 "Answers that say no, by the code of the problem.",
@@ -169,6 +185,23 @@ impl Metrics {
         if let Some(code) = problem {
             self.problems.with_label_values(&[code]).inc();
         }
+    }
+
+    /// Counts an answer of the n-th of [`HOT_ROUTES`], which are all POST.
+    pub(super) fn answered_hot(
+        &self,
+        hot: usize,
+        route: &'static str,
+        status: StatusCode,
+        problem: Option<&'static str>,
+        took: Duration,
+    ) {
+        if status != StatusCode::OK {
+            return self.answered(Some(route), &Method::POST, status, problem, took);
+        }
+        let Hot { requests, durations } = &self.hot[hot];
+        requests.inc();
+        durations.observe(took.as_secs_f64());
     }
 
     /// All of it in Prometheus' text format.

@@ -10,14 +10,13 @@ mod wallet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, watch};
-use tower::ServiceExt;
 
+use super::front::Front;
 use super::metrics::Metrics;
-use super::{App, Parts, router};
+use super::{App, Parts};
 use crate::engine::{InboxLimits, Running, SnapshotOptions};
 use crate::files::{Driver, DriverOptions};
 use crate::options::{Limits, PageSource};
@@ -30,7 +29,7 @@ const SHOWN: [&str; 6] =
 
 /// A server without a socket, on a directory of its own.
 struct Rig {
-    router: Router,
+    front: Front,
     running: Option<Running>,
     stopping: watch::Sender<bool>,
     _directory: tempfile::TempDir,
@@ -93,12 +92,17 @@ impl Rig {
             metrics,
             stopping: is_stopping,
         });
-        Rig { router: router(app, &page), running: Some(running), stopping, _directory: directory }
+        Rig { front: Front::new(app, &page), running: Some(running), stopping, _directory: directory }
+    }
+
+    /// Sends one request as it is; the body of the answer is still to be read.
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        self.front.answer(request).await.map(Body::new)
     }
 
     /// Sends one request as it is.
     async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.expect("a router answers everything");
+        let response = self.respond(request).await;
         let (head, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("a body");
         Answer {

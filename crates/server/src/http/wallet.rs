@@ -1,21 +1,27 @@
 //! The writing half of `/v1/wallet`: a body becomes a command, and what became of it an answer.
 
+use std::fmt::Write as _;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::Body as HttpBody;
 use ledger::{AccountName, Asset, Command, CommandKind, TransactionId, TransactionResult};
 use pipeline::{Outcome, Replayed};
 use serde_json::json;
+use tokio::time::{Instant, Sleep};
 
 use super::App;
 use super::batch::{late_body, not_writing};
 use super::fields::{Fields, Query};
-use super::guard::must_be_admin;
+use super::front::{FrontBody, within};
+use super::guard::{HEADERS_ADDED, must_be_admin};
 use super::item::{Given, read_command};
 use super::problem::Problem;
 use super::reads::{PathText, path_text};
@@ -43,24 +49,9 @@ pub(super) async fn open_account(State(app): State<App>, request: Request<Body>)
     }
 }
 
-/// `POST /v1/wallet/transfer`.
-pub(super) async fn transfer(State(app): State<App>, request: Request<Body>) -> Response {
-    app.command(request, CommandKind::Transfer, &Given::default()).await
-}
-
-/// `POST /v1/wallet/deposits`.
-pub(super) async fn deposit(State(app): State<App>, request: Request<Body>) -> Response {
-    app.command(request, CommandKind::Deposit, &Given::default()).await
-}
-
-/// `POST /v1/wallet/withdrawals`.
-pub(super) async fn withdraw(State(app): State<App>, request: Request<Body>) -> Response {
-    app.command(request, CommandKind::Withdrawal, &Given::default()).await
-}
-
 /// `POST /v1/wallet/pending-transfers`.
 pub(super) async fn pending(State(app): State<App>, request: Request<Body>) -> Response {
-    app.command(request, CommandKind::PendingTransfer, &Given::default()).await
+    app.routed(request, CommandKind::PendingTransfer, &Given::default()).await
 }
 
 /// `POST /v1/wallet/pending-transfers/{pending_id}/post`.
@@ -78,42 +69,66 @@ pub(super) async fn set_floor(State(app): State<App>, path: PathText, request: R
     match path_text(path, "account_id") {
         Ok(account) => {
             let given = Given { account: Some(account), ..Given::default() };
-            app.command(request, CommandKind::SetFloor, &given).await
+            app.routed(request, CommandKind::SetFloor, &given).await
         }
         Err(problem) => problem.into_response(),
     }
 }
 
+/// What a command is answered.
+pub(super) enum Reply {
+    /// As most are.
+    Completed(Completed),
+    Other(Response),
+}
+
+/// The command took effect.
+#[derive(Clone, Copy)]
+pub(super) struct Completed {
+    transaction_id: TransactionId,
+    sequence: u64,
+    replayed: Replayed,
+}
+
 impl App {
-    /// Reads a JSON body within its limits.
+    /// Reads a small JSON body within its limits.
     pub(super) async fn body(&self, request: Request<Body>) -> Result<(HeaderMap, Bytes), Problem> {
         let (head, body) = request.into_parts();
-        Query::parse(head.uri.query())?.finish("this request has no parameters")?;
+        let sleep = pin!(tokio::time::sleep(Duration::from_millis(self.limits.body_timeout_ms)));
+        let bytes = self.body_within(&head, body, sleep).await?;
+        Ok((head.headers, bytes))
+    }
+
+    /// Reads a small JSON body, which must be there before `sleep` is over.
+    async fn body_within<B>(&self, head: &Parts, body: B, sleep: Pin<&mut Sleep>) -> Result<Bytes, Problem>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: std::error::Error + 'static,
+    {
+        if head.uri.query().is_some() {
+            Query::parse(head.uri.query())?.finish("this request has no parameters")?;
+        }
         if !is_type(head.headers.get(CONTENT_TYPE), "application/json") {
             let detail = "send the body as `Content-Type: application/json`";
             return Err(Problem::new("unsupported_media_type", detail));
         }
         let bytes_max = self.limits.body_bytes_max;
-        let too_large =
-            || Problem::new("body_too_large", format!("the body may have {bytes_max} bytes at most"));
+        let too_large = || {
+            self.metrics.bodies_too_large.inc();
+            Problem::new("body_too_large", format!("the body may have {bytes_max} bytes at most"))
+        };
         let announced = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         if announced.is_some_and(|length| length.parse::<u64>().is_ok_and(|length| length > bytes_max.into()))
         {
-            self.metrics.bodies_too_large.inc();
             return Err(too_large());
         }
-        let whole = Limited::new(body, bytes_max as usize).collect();
-        let longest = Duration::from_millis(self.limits.body_timeout_ms);
-        match tokio::time::timeout(longest, whole).await {
-            Ok(Ok(whole)) => Ok((head.headers, whole.to_bytes())),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                self.metrics.bodies_too_large.inc();
-                Err(too_large())
-            }
-            Ok(Err(error)) => {
+        match within(sleep, whole(body, bytes_max as usize)).await {
+            Some(Ok(Some(bytes))) => Ok(bytes),
+            Some(Ok(None)) => Err(too_large()),
+            Some(Err(error)) => {
                 Err(Problem::new("malformed_json", format!("the body did not arrive whole: {error}")))
             }
-            Err(_) => {
+            None => {
                 self.metrics.slow_bodies.inc();
                 Err(late_body(self.limits.body_timeout_ms))
             }
@@ -124,41 +139,129 @@ impl App {
         match path_text(path, "pending_id") {
             Ok(pending_id) => {
                 let given = Given { pending_id: Some(pending_id), ..Given::default() };
-                self.command(request, kind, &given).await
+                self.routed(request, kind, &given).await
             }
             Err(problem) => problem.into_response(),
         }
     }
 
-    async fn command(&self, request: Request<Body>, kind: CommandKind, given: &Given) -> Response {
-        let read = self.body(request).await.and_then(|(headers, body)| {
-            read_command(&body, kind, given, |sent| transaction_id(&headers, sent))
-        });
+    async fn routed(&self, request: Request<Body>, kind: CommandKind, given: &Given) -> Response {
+        let (head, body) = request.into_parts();
+        match self.command(&head, body, kind, given).await {
+            Reply::Completed(completed) => completed.into_response(),
+            Reply::Other(response) => response,
+        }
+    }
+
+    /// Reads a command of this kind, hands it over and waits for its outcome.
+    pub(super) async fn command<B>(&self, head: &Parts, body: B, kind: CommandKind, given: &Given) -> Reply
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: std::error::Error + 'static,
+    {
+        let mut sleep = pin!(tokio::time::sleep(Duration::from_millis(self.limits.body_timeout_ms)));
+        let read = self
+            .body_within(head, body, sleep.as_mut())
+            .await
+            .and_then(|body| read_command(&body, kind, given, |sent| transaction_id(&head.headers, sent)));
         match read {
-            Ok(command) => self.ask(command).await,
-            Err(problem) => problem.into_response(),
+            Ok(command) => self.ask_within(command, sleep).await,
+            Err(problem) => Reply::Other(problem.into_response()),
         }
     }
 
     /// Hands the command over and waits for its outcome, but not for ever.
     async fn ask(&self, command: Command) -> Response {
+        let sleep = pin!(tokio::time::sleep(Duration::ZERO));
+        match self.ask_within(command, sleep).await {
+            Reply::Completed(completed) => completed.into_response(),
+            Reply::Other(response) => response,
+        }
+    }
+
+    async fn ask_within(&self, command: Command, mut sleep: Pin<&mut Sleep>) -> Reply {
         let asked = Asked::of(&command);
         let told = self.engine.submit(command);
         let longest = Duration::from_millis(self.limits.answer_timeout_ms);
-        let told = match tokio::time::timeout(longest, told).await {
-            Ok(Ok(told)) => told,
+        sleep.as_mut().reset(Instant::now() + longest);
+        let told = match within(sleep, told).await {
+            Some(Ok(told)) => told,
             // The engine is gone with the command, or is too slow for this client: nobody knows here what became of it.
-            Ok(Err(_)) => Told::Unknown,
-            Err(_) => {
+            Some(Err(_)) => Told::Unknown,
+            None => {
                 self.metrics.answers_late.inc();
                 Told::Unknown
             }
         };
         match told {
             Told::Done { outcome, replayed } => asked.outcome(&outcome, replayed),
-            Told::Conflict => asked.conflict().into_response(),
-            told => problem_of(&told, asked.transaction_id).into_response(),
+            Told::Conflict => Reply::Other(asked.conflict().into_response()),
+            told => Reply::Other(problem_of(&told, asked.transaction_id).into_response()),
         }
+    }
+}
+
+/// A body to its end; `None` if it has more bytes. The usual one, which comes in one piece, is not copied.
+async fn whole<B: HttpBody<Data = Bytes> + Unpin>(
+    mut body: B,
+    bytes_max: usize,
+) -> Result<Option<Bytes>, B::Error> {
+    let mut first = Bytes::new();
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > bytes_max {
+            return Ok(None);
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    if rest.is_empty() {
+        return Ok(Some(first));
+    }
+    rest.splice(..0, first);
+    Ok(Some(rest.into()))
+}
+
+impl Completed {
+    /// The same, for every kind of command but an opening.
+    fn body(self) -> String {
+        let mut body = String::with_capacity(112);
+        let mut text = uuid::Uuid::encode_buffer();
+        let id = uuid::Uuid::from_bytes(self.transaction_id.as_bytes());
+        body.push_str("{\"transaction_id\":\"");
+        body.push_str(id.as_hyphenated().encode_lower(&mut text));
+        body.push_str("\",\"status\":\"completed\",\"sequence\":");
+        // Writing to a string never fails.
+        let _ = write!(body, "{}}}", self.sequence);
+        body
+    }
+
+    fn response<B>(self, body: impl FnOnce(String) -> B) -> axum::http::Response<B> {
+        let mut response = axum::http::Response::new(body(self.body()));
+        let headers = response.headers_mut();
+        headers.reserve(HEADERS_ADDED);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.replayed == Replayed::Again {
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    pub(super) fn into_response_of(self) -> axum::http::Response<FrontBody> {
+        self.response(|body| Either::Left(Full::new(Bytes::from(body))))
+    }
+}
+
+impl IntoResponse for Completed {
+    fn into_response(self) -> Response {
+        self.response(Body::from)
     }
 }
 
@@ -177,48 +280,23 @@ impl Asked {
         Asked { transaction_id, kind, opening }
     }
 
-    fn outcome(&self, outcome: &Outcome, replayed: Replayed) -> Response {
-        let mut response = match outcome.result {
-            TransactionResult::Completed => self.completed(outcome, replayed),
-            TransactionResult::Refused(reason) => Problem::new(reason.as_str(), refusal(self.kind))
-                .with("transaction_id", outcome.transaction_id.to_string())
+    fn outcome(&self, outcome: &Outcome, replayed: Replayed) -> Reply {
+        let Outcome { transaction_id, sequence, result } = *outcome;
+        let mut response = match (result, &self.opening) {
+            (TransactionResult::Completed, None) => {
+                return Reply::Completed(Completed { transaction_id, sequence, replayed });
+            }
+            (TransactionResult::Completed, Some(opening)) => opened(opening, outcome, replayed),
+            (TransactionResult::Refused(reason), _) => Problem::new(reason.as_str(), refusal(self.kind))
+                .with("transaction_id", transaction_id.to_string())
                 .with("reason", reason.as_str())
-                .with("sequence", outcome.sequence)
+                .with("sequence", sequence)
                 .into_response(),
         };
         if replayed == Replayed::Again {
             response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
         }
-        response
-    }
-
-    fn completed(&self, outcome: &Outcome, replayed: Replayed) -> Response {
-        let Outcome { transaction_id, sequence, result: _ } = outcome;
-        let (status, body) = match &self.opening {
-            Some(Command::OpenAccount { account, asset, scale, floor, opening_balance }) => {
-                let status = match replayed {
-                    Replayed::First => StatusCode::CREATED,
-                    Replayed::Again => StatusCode::OK,
-                };
-                let mut body = json!({
-                    "account_id": account.as_str(), "asset": asset.as_str(), "scale": scale,
-                    "opening_balance": opening_balance, "transaction_id": transaction_id.to_string(),
-                    "status": "completed", "sequence": sequence,
-                });
-                if let Some(floor) = floor {
-                    body["floor"] = (*floor).into();
-                }
-                (status, body.to_string())
-            }
-            Some(_) | None => {
-                let body = format!(
-                    "{{\"transaction_id\":\"{transaction_id}\",\"status\":\"completed\",\"sequence\":{sequence}}}"
-                );
-                (StatusCode::OK, body)
-            }
-        };
-        let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        (status, json, body).into_response()
+        Reply::Other(response)
     }
 
     fn conflict(&self) -> Problem {
@@ -234,6 +312,26 @@ impl Asked {
             Some(_) | None => problem_of(&Told::Conflict, self.transaction_id),
         }
     }
+}
+
+fn opened(opening: &Command, outcome: &Outcome, replayed: Replayed) -> Response {
+    let Command::OpenAccount { account, asset, scale, floor, opening_balance } = opening else {
+        unreachable!("only an opening is kept for its answer")
+    };
+    let status = match replayed {
+        Replayed::First => StatusCode::CREATED,
+        Replayed::Again => StatusCode::OK,
+    };
+    let mut body = json!({
+        "account_id": account.as_str(), "asset": asset.as_str(), "scale": scale,
+        "opening_balance": opening_balance, "transaction_id": outcome.transaction_id.to_string(),
+        "status": "completed", "sequence": outcome.sequence,
+    });
+    if let Some(floor) = floor {
+        body["floor"] = (*floor).into();
+    }
+    let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, json, body.to_string()).into_response()
 }
 
 /// What a client is told of a command, or of an item of a batch, that has no outcome.

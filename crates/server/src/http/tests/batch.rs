@@ -3,7 +3,6 @@ use axum::http::Request;
 use expect_test::{Expect, expect};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tower::ServiceExt;
 
 use super::super::batch::BINARY_TYPE;
 use super::{Rig, Setup};
@@ -196,7 +195,7 @@ async fn a_stream_answers_before_its_end() {
     rig.run(OPEN).await;
     let (lines, body) = mpsc::channel::<Result<String, std::convert::Infallible>>(1);
     let body = Body::from_stream(ReceiverStream::new(body));
-    let response = rig.router.clone().oneshot(request("application/jsonl", body)).await.expect("answered");
+    let response = rig.respond(request("application/jsonl", body)).await;
     assert_eq!(response.status(), 200);
     let mut answer = response.into_body().into_data_stream();
     for number in 10..20 {
@@ -233,8 +232,7 @@ async fn the_compact_form_is_what_the_documentation_says() {
     };
     let rig = Rig::new();
     rig.run(OPEN).await;
-    let response = rig.router.clone().oneshot(request(BINARY_TYPE, example("compact request"))).await;
-    let response = response.expect("answered");
+    let response = rig.respond(request(BINARY_TYPE, example("compact request"))).await;
     assert_eq!(response.headers()["content-type"], BINARY_TYPE);
     let answer = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
     assert_eq!(answer.to_vec(), example("compact answer"));

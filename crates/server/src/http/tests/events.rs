@@ -2,7 +2,6 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
 use pipeline::{Follower, Snapshot};
 use tokio_stream::StreamExt;
-use tower::ServiceExt;
 
 use super::{Rig, Setup, request_of};
 use crate::options::Limits;
@@ -20,7 +19,7 @@ struct Stream {
 
 impl Stream {
     async fn open(rig: &Rig, line: &str) -> Stream {
-        let response = rig.router.clone().oneshot(request_of(line)).await.expect("an answer");
+        let response = rig.respond(request_of(line)).await;
         assert_eq!(response.status(), 200);
         Stream { body: response.into_body().into_data_stream(), text: String::new() }
     }
@@ -64,7 +63,7 @@ async fn a_follower_comes_to_the_digest_from_the_beginning_and_from_a_snapshot()
     );
     from_zero.push_lines(&lines(&messages)).expect("the log's own lines");
 
-    let state = rig.router.clone().oneshot(request_of("GET /v1/state")).await.expect("an answer");
+    let state = rig.respond(request_of("GET /v1/state")).await;
     assert_eq!(state.headers()["walletlab-sequence"], "2");
     let digest = state.headers()["walletlab-digest"].to_str().expect("hex").to_owned();
     let bytes = axum::body::to_bytes(state.into_body(), usize::MAX).await.expect("a body");
@@ -123,7 +122,7 @@ GET /v1/events [Accept: text/html]
         .await;
     let codes: Vec<&str> = answers.lines().map(|line| &line[..3]).collect();
     assert_eq!(codes, ["400", "400", "400", "400", "400", "406"], "{answers}");
-    let open = rig.router.clone().oneshot(request_of("GET /v1/events")).await.expect("an answer");
+    let open = rig.respond(request_of("GET /v1/events")).await;
     let second = rig.run("GET /v1/events").await;
     assert!(second.starts_with("503 retry-after: 1 {\"code\":\"too_many_streams\""), "{second}");
     drop(open);
