@@ -27,6 +27,7 @@ fn commands(transfers: u64) -> Vec<Command> {
         from_account: name(number % 5),
         to_account: name((number + 1) % 5),
         amount: 7,
+        metadata: None,
     };
     (0..5).map(opening).chain((0..transfers).map(transfer)).collect()
 }
