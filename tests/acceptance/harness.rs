@@ -123,6 +123,7 @@ pub(super) fn commands(accounts: u64, transfers: u64) -> Vec<Command> {
         from_account: name(number * 7 % accounts),
         to_account: name(number * 11 % (accounts + 1)),
         amount: i64::try_from(number % 300).expect("small"),
+        metadata: None,
     };
     (0..accounts).map(opening).chain((0..transfers).map(transfer)).collect()
 }
