@@ -38,6 +38,9 @@ pub struct Pipeline<R = Projections> {
     read_models: R,
     recent: RecentIds,
     commands: Queue,
+    /// Commands that were pushed and not pulled yet, by their positions in the queue, so that they need not be read from
+    /// their bytes. What comes back to the queue later is read.
+    fresh: VecDeque<(u64, Request)>,
     events: Topic,
     /// Commands pulled from the queue, in order; the head is executed as soon as its look-up is answered.
     stage: VecDeque<Staged>,
@@ -269,6 +272,7 @@ impl<R: ReadModels> Pipeline<R> {
         Ok(Pipeline {
             recent: RecentIds::new(config.recent_ids_max, config.in_flight_max(), config.hash_seed),
             commands: Queue::new(queue).expect("validated above"),
+            fresh: VecDeque::new(),
             events: Topic::new(topic).expect("validated above"),
             config: config.clone(),
             identity,
@@ -298,7 +302,7 @@ impl<R: ReadModels> Pipeline<R> {
     /// Takes one input and works until nothing more can be done without an answer from the driver.
     pub fn handle_input(&mut self, now: Timestamp, input: Input, outputs: &mut Vec<Output>) {
         match input {
-            Input::Submit(requests) => self.submit(now, &requests, outputs),
+            Input::Submit(requests) => self.submit(now, requests, outputs),
             Input::Lookups(lookups) => self.take_lookups(now, &lookups, outputs),
             Input::Appended { before } => self.appended(now, before, outputs),
             Input::AppendFailed => self.stop(now, outputs),
@@ -351,7 +355,7 @@ impl<R: ReadModels> Pipeline<R> {
 
     // The gateway.
 
-    fn submit(&mut self, now: Timestamp, requests: &[Request], outputs: &mut Vec<Output>) {
+    fn submit(&mut self, now: Timestamp, requests: Vec<Request>, outputs: &mut Vec<Output>) {
         self.totals.requests += requests.len() as u64;
         if self.state != State::Running {
             for request in requests {
@@ -378,8 +382,9 @@ impl<R: ReadModels> Pipeline<R> {
         for (request, transaction_id, range) in accepted {
             let id = MessageId(transaction_id.as_bytes());
             let message = Message { id, body: bodies.slice(range), timestamp: now };
-            if let Err(refused) = self.commands.push(now, message) {
-                self.refuse_push(now, request, &refused, outputs);
+            match self.commands.push(now, message) {
+                Ok(position) => self.fresh.push_back((position, request)),
+                Err(refused) => self.refuse_push(now, request, &refused, outputs),
             }
         }
     }
@@ -388,7 +393,7 @@ impl<R: ReadModels> Pipeline<R> {
     fn refuse_push(
         &mut self,
         now: Timestamp,
-        request: &Request,
+        request: Request,
         refused: &PushRefused,
         outputs: &mut Vec<Output>,
     ) {
@@ -410,7 +415,7 @@ impl<R: ReadModels> Pipeline<R> {
         self.gateway_ids += ids_count;
         self.gateway_lookups.push_back(GatewayLookup {
             request_id: request.request_id,
-            command: request.command.clone(),
+            command: request.command,
             ids,
             busy,
             expires_at: now.saturating_add_micros(self.config.visibility_timeout_micros),
@@ -655,8 +660,8 @@ impl<R: ReadModels> Pipeline<R> {
         let mut deliveries: Vec<Delivery> = Vec::new();
         self.commands.pull(now, CONSUMER, room, u64::MAX, &mut deliveries);
         for delivery in deliveries {
-            match open_envelope(&delivery.message.body) {
-                Ok((request_id, command)) => {
+            match self.open(&delivery) {
+                Ok(Request { request_id, command }) => {
                     let mut ids = Ids::of(&command);
                     for asked in ids.all_mut() {
                         match self.recent.find(&asked.transaction_id) {
@@ -675,6 +680,22 @@ impl<R: ReadModels> Pipeline<R> {
                 }
             }
         }
+    }
+
+    /// The command of a delivery.
+    fn open(&mut self, delivery: &Delivery) -> Result<Request, crate::Malformed> {
+        let position = delivery.token.position;
+        while let Some((fresh, request)) = self.fresh.pop_front() {
+            if fresh == position {
+                return Ok(request);
+            }
+            if fresh > position {
+                self.fresh.push_front((fresh, request));
+                break;
+            }
+        }
+        let (request_id, command) = open_envelope(&delivery.message.body)?;
+        Ok(Request { request_id, command })
     }
 
     fn execute_staged(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {

@@ -8,7 +8,7 @@ use crate::{advance, transactions_of};
 
 /// How many commands of each kind completed, and how many were refused for which reason. Members of a group count under
 /// their own kinds; the group counts once more under its own, as refused for the reason of the member that was to blame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     checkpoint: u64,
     /// By the number of the kind, then by that of the result.
@@ -23,7 +23,7 @@ pub const RESULTS_COUNT: usize = 1 + Reason::ALL.len();
 impl Counts {
     /// No commands.
     pub fn new() -> Counts {
-        Counts { checkpoint: 0, counts: Default::default() }
+        Counts::default()
     }
 
     /// These counts, as [`Counts::all`] gives them, of the records below `checkpoint`. `None` if so many records cannot

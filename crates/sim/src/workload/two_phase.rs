@@ -141,7 +141,7 @@ pub(super) fn change_body(command: &mut Command) {
         | Command::Withdrawal { amount, .. }
         | Command::PendingTransfer { amount, .. } => *amount = amount.wrapping_add(1),
         Command::PostTransfer { amount, .. } => {
-            *amount = Some(amount.map_or(1, |amount| amount.wrapping_add(1)))
+            *amount = Some(amount.map_or(1, |amount| amount.wrapping_add(1)));
         }
         Command::VoidTransfer { pending_id, .. } => {
             let mut bytes = pending_id.as_bytes();

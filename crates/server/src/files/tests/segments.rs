@@ -64,7 +64,7 @@ fn segments_are_begun_followed_and_brought_back() {
             read_all(&mut follower);
         }
         let log = driver.log().clone();
-        let (pipeline, _) = driver.close().unwrap();
+        let pipeline = driver.close().unwrap().pipeline;
         let mut again = log.read_from(0).unwrap();
         seen = read_all(&mut again);
         assert_eq!(text_of(&seen), to_text(&log_bytes(directory.path())), "round {round}");
