@@ -23,6 +23,7 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use self::inbox::InboxLimits;
 use self::inbox::{Arrival, Ask, Inbox, Refused};
 use self::waiting::Waiting;
+use crate::clock::{Clock, ClockKind};
 use crate::files::{Cut, Driver, DriverOpened, FilesError, JournalStats, LogFormat, LogShared, ReadBegin};
 use crate::reading::{self, Listener, Position, Reading, Remote};
 
@@ -66,6 +67,7 @@ pub(crate) struct Engine {
 
 struct Shared {
     inbox: Arc<Inbox>,
+    clock: Clock,
     reading: Reading,
     log: LogShared,
     identity: LogIdentity,
@@ -90,6 +92,7 @@ impl Running {
         directory: &Path,
         config: &Config,
         format: LogFormat,
+        clock: ClockKind,
         limits: InboxLimits,
         synced: impl Fn(&JournalStats) + Send + 'static,
         folded: impl Fn(Duration) + Send + 'static,
@@ -109,15 +112,24 @@ impl Running {
                 remote
             },
         );
-        let DriverOpened { driver, cut } = opened?;
+        let DriverOpened { mut driver, cut } = opened?;
         let models = models.expect("an opened driver has a reading end");
         let (log, identity) = (models.log.clone(), models.identity);
+        let clock = match clock {
+            ClockKind::Wall => Clock::wall(),
+            // Where the log ends: so the same log and the same advances are the same times.
+            ClockKind::Test => {
+                let last = models.border.map(|border| border.recorded_at);
+                Clock::standing_at(last.unwrap_or_else(|| Clock::wall().now()))
+            }
+        };
+        driver.set_clock(clock.clone());
         let failure = Arc::new(OnceLock::new());
         let cannot_start = |error| FilesError::io(directory, "start the engine for it", error);
         let listener = Ear { inbox: Arc::clone(&inbox), failure: Arc::clone(&failure), folded };
         let (reading, reader) =
             Reading::start(models, Arc::clone(&read_inbox), listener).map_err(cannot_start)?;
-        let shared = Arc::new(Shared { inbox, reading, log, identity, failure });
+        let shared = Arc::new(Shared { inbox, clock, reading, log, identity, failure });
         let engine = Engine { shared: Arc::clone(&shared) };
         let worker = Worker {
             driver,
@@ -203,6 +215,11 @@ impl Engine {
         });
         self.shared.inbox.push_ask(ask).ok()?;
         told.await.ok()
+    }
+
+    /// The time that the pipeline goes by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     /// The read models.
@@ -313,8 +330,7 @@ impl Worker {
     /// How long the pipeline can be left alone if nothing comes.
     fn until_timeout(&self) -> Option<Duration> {
         let deadline = self.driver.pipeline().poll_timeout()?;
-        let now = crate::clock::now();
-        Some(Duration::from_micros(deadline.at.micros().saturating_sub(now.micros())))
+        self.shared.clock.until(&deadline)
     }
 
     fn close(mut self) -> Result<(), FilesError> {

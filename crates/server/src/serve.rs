@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::clock::ClockKind;
 use crate::connections::{self, Finished};
 use crate::engine::{InboxLimits, Running};
 use crate::files::{Driver, FilesError};
@@ -80,7 +81,7 @@ pub struct Bound {
 /// A page that is not built, an address that is open to all without tokens or in use, a data directory that is in use or
 /// whose log is corrupt.
 pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
-    let ServeOptions { listen, page, data, log_format, tokens, hosts, limits } = options;
+    let ServeOptions { listen, page, data, log_format, tokens, hosts, clock, limits } = options;
     limits.validate().map_err(|name| ServeError::Limit { name })?;
     if tokens.is_none() && !listen.ip().is_loopback() {
         return Err(ServeError::Open { listen });
@@ -105,12 +106,19 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     };
     let running = tokio::task::spawn_blocking(move || {
         let (synced, folded) = (move |stats: &_| journal.synced(stats), move |lag| read_models.folded(lag));
-        Running::start(&data, &config, log_format, inbox, synced, folded)
+        Running::start(&data, &config, log_format, clock, inbox, synced, folded)
     });
     let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let running = running.map_err(ServeError::Files)?;
     if let Some(cut) = &running.cut {
         tracing::warn!("{cut}");
+    }
+    if clock == ClockKind::Test {
+        let now = running.engine.clock().now().micros();
+        tracing::warn!(
+            now,
+            "the clock stands still and moves by POST /v1/clock/advance only: this is for tests, not for money"
+        );
     }
     let (stopping, is_stopping) = watch::channel(false);
     let app = App::new(Parts {
@@ -200,7 +208,11 @@ fn pipeline_config(limits: &Limits) -> pipeline::Config {
     // Names chosen to collide do no harm with a key that nobody knows.
     let hash_seed = RandomState::new().hash_one(std::process::id());
     let config = Driver::config(APPEND_RECORDS_MAX, hash_seed);
-    pipeline::Config { commands_max: limits.commands_max, ..config }
+    pipeline::Config {
+        commands_max: limits.commands_max,
+        pending_transfers_max: limits.pending_transfers_max,
+        ..config
+    }
 }
 
 impl fmt::Display for ServeError {
@@ -292,6 +304,7 @@ mod tests {
             log_format: LogFormat::Binary,
             tokens: None,
             hosts: Vec::new(),
+            clock: ClockKind::Wall,
             limits: Limits::default(),
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use server::files::{LogFormat, segments};
-use server::{PageSource, ServeError, ServeOptions, Tokens};
+use server::{ClockKind, PageSource, ServeError, ServeOptions, Tokens};
 
 use crate::log_source::LINES_NAME;
 use crate::outcome::{Failure, Outcome, Verdict};
@@ -94,6 +94,7 @@ fn options(merged: Merged) -> Result<ServeOptions, Failure> {
         log_format,
         tokens,
         hosts: merged.hosts,
+        clock: if merged.test_clock { ClockKind::Test } else { ClockKind::Wall },
         limits: merged.limits,
     })
 }

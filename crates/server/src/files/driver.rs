@@ -6,8 +6,9 @@ use pipeline::{Config, DurableBatch, Elsewhere, Input, Lookup, Output, Pipeline,
 use projection::Projections;
 use std::path::Path;
 use std::sync::mpsc::TryRecvError;
+use time::Timestamp;
 
-use crate::clock::now;
+use crate::clock::Clock;
 
 use super::read_end::{OwnReads, ReadBegin, ReadEnd};
 use super::writer::{Done, Wake, Writer};
@@ -25,6 +26,7 @@ const SYNC_MICROS_MAX: usize = 65_536;
 /// It waits for nothing but in [`Driver::wait`] and [`Driver::close`], and it drops no reply.
 pub struct Driver<R = OwnReads> {
     pipeline: Pipeline<Elsewhere>,
+    clock: Clock,
     reads: R,
     writer: Writer,
     /// What the pipeline wants, while it is being done.
@@ -170,6 +172,7 @@ impl<R: ReadEnd> Driver<R> {
         let driver = Driver {
             reads: reads(ReadBegin { projections, log, identity: pipeline.identity(), border, digest }),
             pipeline,
+            clock: Clock::wall(),
             writer: Writer::start(opened.journal, wake),
             outputs: Vec::new(),
             asked: Vec::new(),
@@ -183,6 +186,16 @@ impl<R: ReadEnd> Driver<R> {
         Ok(DriverOpened { driver, cut: opened.cut })
     }
 
+    /// From now on the pipeline goes by this clock, instead of the machine's.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// The time that the pipeline goes by.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Hands commands to the pipeline, in order. Their replies come when they are durable.
     pub fn submit(&mut self, requests: Vec<Request>) {
         self.input(Input::Submit(requests));
@@ -191,7 +204,8 @@ impl<R: ReadEnd> Driver<R> {
     /// Puts up to `max` dead letters, the oldest first, back into the command queue. Returns how many.
     pub fn redrive(&mut self, max: u32) -> u32 {
         // The running total, because a letter that goes back may be executed, or be dead again, before this returns.
-        let redriven = |pipeline: &Pipeline<Elsewhere>| pipeline.commands().stats(now()).redriven;
+        let now = self.now();
+        let redriven = |pipeline: &Pipeline<Elsewhere>| pipeline.commands().stats(now).redriven;
         let before = redriven(&self.pipeline);
         self.input(Input::Redrive { max });
         u32::try_from(redriven(&self.pipeline) - before).unwrap_or(u32::MAX)
@@ -309,7 +323,7 @@ impl<R: ReadEnd> Driver<R> {
                 if self.stats.sync_micros.len() < SYNC_MICROS_MAX {
                     self.stats.sync_micros.push(done.micros);
                 }
-                self.pipeline.handle_input(now(), Input::Appended { before }, &mut self.outputs);
+                self.pipeline.handle_input(self.clock.now(), Input::Appended { before }, &mut self.outputs);
                 let batches: Vec<DurableBatch> = self.pipeline.elsewhere().take().collect();
                 self.reads.take(batches, done.store_bytes);
                 self.take_outputs();
@@ -338,7 +352,7 @@ impl<R: ReadEnd> Driver<R> {
     }
 
     fn handle_timeout(&mut self) {
-        let now = now();
+        let now = self.now();
         if self.pipeline.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
             self.pipeline.handle_timeout(now, &mut self.outputs);
             self.take_outputs();
@@ -346,7 +360,7 @@ impl<R: ReadEnd> Driver<R> {
     }
 
     fn input(&mut self, input: Input) {
-        self.pipeline.handle_input(now(), input, &mut self.outputs);
+        self.pipeline.handle_input(self.clock.now(), input, &mut self.outputs);
         self.take_outputs();
     }
 
@@ -371,7 +385,7 @@ impl<R: ReadEnd> Driver<R> {
                 return;
             }
             let lookups = std::mem::take(&mut self.lookups);
-            self.pipeline.handle_input(now(), Input::Lookups(lookups), &mut self.outputs);
+            self.pipeline.handle_input(self.clock.now(), Input::Lookups(lookups), &mut self.outputs);
         }
     }
 }

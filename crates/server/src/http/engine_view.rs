@@ -40,8 +40,9 @@ impl App {
         let asked = self.engine.ask(move |driver| {
             let journal = driver.journal_stats();
             journal_metrics.synced(&journal);
+            let now = driver.now();
             let pipeline = driver.pipeline();
-            let commands = pipeline.commands().stats(crate::clock::now());
+            let commands = pipeline.commands().stats(now);
             (pipeline.generation(), commands, pipeline.stats(), journal)
         });
         let (generation, commands, pipeline, journal) = asked.await.ok_or_else(too_busy)?;

@@ -9,6 +9,7 @@ use ledger::Reason;
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::clock::word;
 use super::engine_view::EngineView;
 use super::fields::Fields;
 use super::problem::Problem;
@@ -40,7 +41,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         "status": status, "reasons": reasons, "version": env!("CARGO_PKG_VERSION"),
         "uptime": app.uptime().as_secs(),
         "memory_mb": memory_bytes().map(|bytes| bytes / 1_048_576),
-        "sequence": view.durable.sequence, "queues": queues(&view),
+        "sequence": view.durable.sequence, "queues": queues(&view), "clock": word(app.engine.clock().kind()),
         "connections": app.metrics.connections.get(), "streams": app.metrics.streams.get(),
     });
     let mut response = json_response(&body);

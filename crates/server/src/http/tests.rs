@@ -1,9 +1,11 @@
 //! The routes without a socket: requests in, answers out, as text.
 
 mod batch;
+mod clock;
 mod events;
 mod guard;
 mod page;
+mod pending;
 mod reads;
 mod wallet;
 
@@ -17,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use super::metrics::Metrics;
 use super::front::Front;
 use super::{App, Parts};
+use crate::clock::ClockKind;
 use crate::engine::{InboxLimits, Running};
 use crate::files::{Driver, LogFormat};
 use crate::options::{Limits, PageSource};
@@ -40,11 +43,18 @@ struct Setup {
     tokens: Option<Tokens>,
     hosts: Vec<String>,
     page: PageSource,
+    clock: ClockKind,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { limits: Limits::default(), tokens: None, hosts: Vec::new(), page: PageSource::None }
+        Setup {
+            limits: Limits::default(),
+            tokens: None,
+            hosts: Vec::new(),
+            page: PageSource::None,
+            clock: ClockKind::Wall,
+        }
     }
 }
 
@@ -60,7 +70,7 @@ impl Rig {
     }
 
     fn with(setup: Setup) -> Rig {
-        let Setup { limits, tokens, hosts, page } = setup;
+        let Setup { limits, tokens, hosts, page, clock } = setup;
         let directory = tempfile::tempdir().expect("a temporary directory");
         let metrics = Arc::new(Metrics::new());
         let journal = metrics.journal.clone();
@@ -70,6 +80,7 @@ impl Rig {
             directory.path(),
             &config,
             LogFormat::Binary,
+            clock,
             inbox,
             move |stats| journal.synced(stats),
             |_| {},

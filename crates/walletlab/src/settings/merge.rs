@@ -25,6 +25,7 @@ pub(crate) struct Merged {
     pub(crate) log_format: StoreForm,
     pub(crate) log_level: LogLevel,
     pub(crate) log_output: LogOutput,
+    pub(crate) test_clock: bool,
     pub(crate) limits: Limits,
     entries: Vec<Entry>,
 }
@@ -70,9 +71,22 @@ impl Merged {
         let log_format = merge.pick("log_format", given.log_format, in_file.log_format, StoreForm::Binary);
         let log_level = merge.pick("log_level", given.log_level, in_file.log_level, LogLevel::Info);
         let log_output = merge.pick("log_output", given.log_output, in_file.log_output, LogOutput::Text);
+        let test_clock = merge.pick("test_clock", given.test_clock, in_file.test_clock, false);
         let limits = merge_limits(&mut merge, &given.limits, &in_file.limits);
         let entries = merge.entries;
-        Merged { listen, data, page, token_file, hosts, log_format, log_level, log_output, limits, entries }
+        Merged {
+            listen,
+            data,
+            page,
+            token_file,
+            hosts,
+            log_format,
+            log_level,
+            log_output,
+            test_clock,
+            limits,
+            entries,
+        }
     }
 
     /// Whether these settings may be served with.
@@ -221,7 +235,9 @@ fn merge_limits(merge: &mut Merge<'_>, given: &LimitSettings, in_file: &LimitSet
         };
     }
     limits! {
-        connections_max, body_bytes_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms,
+        connections_max, body_bytes_max, batch_items_max, batch_bytes_max, batch_memory_bytes_max,
+        batch_streams_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms,
         answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, stop_timeout_ms, commands_max,
+        pending_transfers_max, requests_per_connection_max,
     }
 }
