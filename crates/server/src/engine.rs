@@ -23,6 +23,7 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use self::inbox::InboxLimits;
 use self::inbox::{Arrival, Ask, Inbox, Refused};
 use self::waiting::Waiting;
+use crate::clock::{Clock, ClockKind};
 use crate::files::{
     Cut, Driver, DriverOpened, DriverOptions, Durability, FilesError, JournalStats, LogFormat, LogShared,
     ReadBegin, WindowOptions,
@@ -75,6 +76,7 @@ pub(crate) struct Engine {
 
 struct Shared {
     inbox: Arc<Inbox>,
+    clock: Clock,
     reading: Reading,
     log: LogShared,
     identity: LogIdentity,
@@ -111,6 +113,7 @@ impl Running {
         directory: &Path,
         config: &Config,
         options: &DriverOptions,
+        clock: ClockKind,
         limits: InboxLimits,
         snapshots: SnapshotOptions,
         synced: impl Fn(&JournalStats) + Send + 'static,
@@ -122,7 +125,7 @@ impl Running {
         let wake = Arc::new(move || bell.ring());
         let is_windowed = options.format == LogFormat::Binary && options.durability != Durability::Memory;
         let mut opened_models = None;
-        let DriverOpened { driver, cut } = if is_windowed {
+        let DriverOpened { mut driver, cut } = if is_windowed {
             let nudged = Arc::clone(&read_inbox);
             let windows = WindowOptions {
                 window_ids: WINDOW_IDS,
@@ -149,14 +152,23 @@ impl Running {
         };
         let models = opened_models.expect("an opened driver has a reading end");
         let (log, identity) = (models.log().clone(), models.identity());
+        let clock = match clock {
+            ClockKind::Wall => Clock::wall(),
+            // Where the log ends: so the same log and the same advances are the same times.
+            ClockKind::Test => {
+                let last = models.border().map(|border| border.recorded_at);
+                Clock::standing_at(last.unwrap_or_else(|| Clock::wall().now()))
+            }
+        };
+        driver.set_clock(clock.clone());
         let (failure, storage_full) = (Arc::new(OnceLock::new()), RwLock::new(None));
         let cannot_start = |error| FilesError::io(directory, "start the engine for it", error);
         let listener = Ear { inbox: Arc::clone(&inbox), failure: Arc::clone(&failure), folded };
         let (reading, reader) =
             Reading::start(models, Arc::clone(&read_inbox), listener).map_err(cannot_start)?;
         let without_ledger = OnceLock::new();
-        let shared =
-            Arc::new(Shared { inbox, reading, log, identity, failure, storage_full, without_ledger });
+        let shared = Shared { inbox, clock, reading, log, identity, failure, storage_full, without_ledger };
+        let shared = Arc::new(shared);
         let engine = Engine { shared: Arc::clone(&shared) };
         let worker = Worker {
             driver,
@@ -253,6 +265,11 @@ impl Engine {
         });
         self.shared.inbox.push_ask(ask).ok()?;
         told.await.ok()
+    }
+
+    /// The time that the pipeline goes by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     /// The read models.
@@ -392,8 +409,7 @@ impl Worker {
     /// How long the pipeline can be left alone if nothing comes.
     fn until_timeout(&self) -> Option<Duration> {
         let deadline = self.driver.pipeline().poll_timeout()?;
-        let now = crate::clock::now();
-        Some(Duration::from_micros(deadline.at.micros().saturating_sub(now.micros())))
+        self.shared.clock.until(&deadline)
     }
 
     fn close(mut self) -> Result<(), FilesError> {

@@ -5,6 +5,7 @@
 //! | `wallet`, `item` | commands: a body in, an outcome out |
 //! | `batch` | many commands in one request |
 //! | `reads`, `events` | the read models, snapshots, the log as a stream |
+//! | `clock` | the time, and how a test moves it |
 //! | `health`, `metrics`, `engine_view` | how it goes |
 //! | `fields`, `problem` | strict JSON in, RFC 9457 out |
 //! | `front` | where requests come in and answers go out |
@@ -15,6 +16,7 @@
 //! amount is logged; no error leaves without a code, a status and a sentence.
 
 mod batch;
+mod clock;
 mod docs;
 mod engine_view;
 mod events;
@@ -112,6 +114,8 @@ fn routes(app: &App, page: &PageSource) -> Router {
         .route("/v1/wallet/pending-transfers/{pending_id}/void", post(wallet::void))
         .route("/v1/wallet/deposits", post(not_here))
         .route("/v1/wallet/withdrawals", post(not_here))
+        .route("/v1/clock", get(clock::clock))
+        .route("/v1/clock/advance", post(clock::advance))
         .route("/v1/state", get(reads::state))
         .route("/v1/events", get(events::events))
         .route("/stats", get(health::stats))

@@ -23,6 +23,7 @@ pub mod runs;
 mod serve;
 mod tokens;
 
+pub use clock::ClockKind;
 pub use options::{EmbeddedFile, Limits, PageSource, ServeOptions};
 pub use page::CONTENT_SECURITY_POLICY;
 pub use serve::{Bound, ServeError, bind, serve};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Tokens;
+use crate::clock::ClockKind;
 use crate::files::DriverOptions;
 
 /// Everything that a server is told.
@@ -23,6 +24,8 @@ pub struct ServeOptions {
     pub tokens: Option<Tokens>,
     /// Names that may stand in `Host`, besides `localhost` and IP addresses.
     pub hosts: Vec<String>,
+    /// Which clock it goes by.
+    pub clock: ClockKind,
     /// The limits.
     pub limits: Limits,
 }
@@ -91,6 +94,10 @@ pub struct Limits {
     pub stop_timeout_ms: u64,
     /// Commands in the queue and in flight. Beyond: 503.
     pub commands_max: u32,
+    /// Pending transfers that are open at once. Beyond: 503 for one more.
+    pub pending_transfers_max: u32,
+    /// Requests at once on a connection of HTTP/2. Beyond: the client waits.
+    pub requests_per_connection_max: u32,
 }
 
 impl Default for Limits {
@@ -114,6 +121,8 @@ impl Default for Limits {
             snapshots_kept_max: 2,
             stop_timeout_ms: 10_000,
             commands_max: 65_536,
+            pending_transfers_max: 100_000,
+            requests_per_connection_max: 100,
         }
     }
 }
@@ -143,6 +152,8 @@ impl Limits {
             ("snapshots_kept_max", self.snapshots_kept_max.into()),
             ("stop_timeout_ms", self.stop_timeout_ms),
             ("commands_max", self.commands_max.into()),
+            ("pending_transfers_max", self.pending_transfers_max.into()),
+            ("requests_per_connection_max", self.requests_per_connection_max.into()),
         ];
         limits.iter().find(|(_, limit)| *limit == 0).map_or(Ok(()), |(name, _)| Err(name))
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::clock::ClockKind;
 use crate::connections::{self, Finished};
 use crate::engine::{InboxLimits, Running, SnapshotOptions};
 use crate::files::{Driver, FilesError};
@@ -81,7 +82,7 @@ pub struct Bound {
 /// A page that is not built, an address that is open to all without tokens or in use, a data directory that is in use or
 /// whose log is corrupt.
 pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
-    let ServeOptions { listen, page, data, journal: driver, tokens, hosts, limits } = options;
+    let ServeOptions { listen, page, data, journal: driver, tokens, hosts, clock, limits } = options;
     limits.validate().map_err(|name| ServeError::Limit { name })?;
     if tokens.is_none() && !listen.ip().is_loopback() {
         return Err(ServeError::Open { listen });
@@ -108,7 +109,7 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     };
     let running = tokio::task::spawn_blocking(move || {
         let (synced, folded) = (move |stats: &_| journal.synced(stats), move |lag| read_models.folded(lag));
-        Running::start(&data, &config, &driver, inbox, snapshots, synced, folded)
+        Running::start(&data, &config, &driver, clock, inbox, snapshots, synced, folded)
     });
     let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let running = running.map_err(ServeError::Files)?;
@@ -117,6 +118,13 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     }
     if let Some(warning) = driver.durability.warning() {
         tracing::warn!("{warning}");
+    }
+    if clock == ClockKind::Test {
+        let now = running.engine.clock().now().micros();
+        tracing::warn!(
+            now,
+            "the clock stands still and moves by POST /v1/clock/advance only: this is for tests, not for money"
+        );
     }
     let (stopping, is_stopping) = watch::channel(false);
     let app = App::new(Parts {
@@ -214,7 +222,11 @@ fn pipeline_config(limits: &Limits) -> pipeline::Config {
     // Names chosen to collide do no harm with a key that nobody knows.
     let hash_seed = RandomState::new().hash_one(std::process::id());
     let config = Driver::config(APPEND_RECORDS_MAX, hash_seed);
-    pipeline::Config { commands_max: limits.commands_max, ..config }
+    pipeline::Config {
+        commands_max: limits.commands_max,
+        pending_transfers_max: limits.pending_transfers_max,
+        ..config
+    }
 }
 
 impl fmt::Display for ServeError {
@@ -306,6 +318,7 @@ mod tests {
             journal: DriverOptions::default(),
             tokens: None,
             hosts: Vec::new(),
+            clock: ClockKind::Wall,
             limits: Limits::default(),
         }
     }

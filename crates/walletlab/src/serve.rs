@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use server::files::{DriverOptions, Durability, LogFormat, segments};
-use server::{PageSource, ServeError, ServeOptions, Tokens};
+use server::{ClockKind, PageSource, ServeError, ServeOptions, Tokens};
 
 use crate::log_source::LINES_NAME;
 use crate::outcome::{Failure, Outcome, Verdict};
@@ -105,6 +105,7 @@ fn options(merged: Merged) -> Result<ServeOptions, Failure> {
         journal,
         tokens,
         hosts: merged.hosts,
+        clock: if merged.test_clock { ClockKind::Test } else { ClockKind::Wall },
         limits: merged.limits,
     })
 }

@@ -71,6 +71,10 @@ pub(crate) struct Settings {
     /// [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "WALLETLAB_SEGMENT_BYTES", hide_env_values = true)]
     segment_bytes: Option<NonZeroU64>,
+    /// Let time stand still, and move by `POST /v1/clock/advance` only: for tests [default: false]
+    #[arg(long, value_name = "BOOL", env = "WALLETLAB_TEST_CLOCK", hide_env_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    test_clock: Option<bool>,
     /// How much this program says about itself on standard error [default: info]
     #[arg(long, value_name = "LEVEL", env = "WALLETLAB_LOG_LEVEL", hide_env_values = true, value_enum)]
     log_level: Option<LogLevel>,
@@ -92,13 +96,13 @@ struct LimitSettings {
     /// Bytes of a request's body; beyond: 413 [default: 65536]
     #[arg(long, value_name = "BYTES", env = "WALLETLAB_BODY_BYTES_MAX", hide_env_values = true)]
     body_bytes_max: Option<NonZeroU32>,
-    /// Items of a batch of transfers; beyond: 413 [default: 8190]
+    /// Items of a batch, at most 65536; beyond: 413. Of a stream those not yet answered; beyond, it waits [default: 8190]
     #[arg(long, value_name = "COUNT", env = "WALLETLAB_BATCH_ITEMS_MAX", hide_env_values = true)]
     batch_items_max: Option<NonZeroU32>,
-    /// Bytes of a batch of transfers; beyond: 413 [default: 4194304]
+    /// Bytes of a batch's body; beyond: 413 [default: 4194304]
     #[arg(long, value_name = "BYTES", env = "WALLETLAB_BATCH_BYTES_MAX", hide_env_values = true)]
     batch_bytes_max: Option<NonZeroU32>,
-    /// Bytes of all batches that are on their way; beyond: 503 [default: 268435456]
+    /// Bytes of the bodies of all batches together; beyond: 503 [default: 268435456]
     #[arg(long, value_name = "BYTES", env = "WALLETLAB_BATCH_MEMORY_BYTES_MAX", hide_env_values = true)]
     batch_memory_bytes_max: Option<NonZeroU32>,
     /// Streams of transfers open at once; beyond: 503 [default: 256]
@@ -140,6 +144,12 @@ struct LimitSettings {
     /// Commands in the queue and in flight; beyond: 503 and `Retry-After` [default: 65536]
     #[arg(long, value_name = "COUNT", env = "WALLETLAB_COMMANDS_MAX", hide_env_values = true)]
     commands_max: Option<NonZeroU32>,
+    /// Pending transfers open at once; beyond: 503 for one more [default: 100000]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_PENDING_TRANSFERS_MAX", hide_env_values = true)]
+    pending_transfers_max: Option<NonZeroU32>,
+    /// Requests at once on a connection of HTTP/2; beyond, the client waits [default: 100]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_REQUESTS_PER_CONNECTION_MAX", hide_env_values = true)]
+    requests_per_connection_max: Option<NonZeroU32>,
 }
 
 /// In which of its two forms a log is kept.

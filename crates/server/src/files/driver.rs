@@ -9,8 +9,9 @@ use projection::Projections;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
+use time::Timestamp;
 
-use crate::clock::now;
+use crate::clock::Clock;
 use crate::reading::Rebuilt;
 
 use super::prepare::{Current, Plan};
@@ -59,6 +60,7 @@ impl Default for DriverOptions {
 /// It waits for nothing but in [`Driver::wait`] and [`Driver::close`], and it drops no reply.
 pub struct Driver<R = OwnReads> {
     pipeline: Pipeline<Elsewhere>,
+    clock: Clock,
     reads: R,
     log: LogShared,
     writer: Writer,
@@ -251,6 +253,7 @@ impl<R: ReadEnd> Driver<R> {
             log,
             reads: reads(begin, pipeline.ledger()),
             pipeline,
+            clock: Clock::wall(),
             writer: Writer::start(opened.journal, plan, wake),
             outputs: Vec::new(),
             asked: Vec::new(),
@@ -270,6 +273,16 @@ impl<R: ReadEnd> Driver<R> {
         Ok(DriverOpened { driver, cut: opened.cut })
     }
 
+    /// From now on the pipeline goes by this clock, instead of the machine's.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// The time that the pipeline goes by.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Hands commands to the pipeline, in order. Their replies come when they are durable.
     pub fn submit(&mut self, requests: Vec<Request>) {
         self.input(Input::Submit(requests));
@@ -278,7 +291,8 @@ impl<R: ReadEnd> Driver<R> {
     /// Puts up to `max` dead letters, the oldest first, back into the command queue. Returns how many.
     pub fn redrive(&mut self, max: u32) -> u32 {
         // The running total, because a letter that goes back may be executed, or be dead again, before this returns.
-        let redriven = |pipeline: &Pipeline<Elsewhere>| pipeline.commands().stats(now()).redriven;
+        let now = self.now();
+        let redriven = |pipeline: &Pipeline<Elsewhere>| pipeline.commands().stats(now).redriven;
         let before = redriven(&self.pipeline);
         self.input(Input::Redrive { max });
         u32::try_from(redriven(&self.pipeline) - before).unwrap_or(u32::MAX)
@@ -474,7 +488,7 @@ impl<R: ReadEnd> Driver<R> {
             self.stats.segments += 1;
             self.log.begun(at_byte, path);
         }
-        self.pipeline.handle_input(now(), Input::Appended { before }, &mut self.outputs);
+        self.pipeline.handle_input(self.clock.now(), Input::Appended { before }, &mut self.outputs);
         let batches: Vec<DurableBatch> = self.pipeline.elsewhere().take().collect();
         self.reads.take(batches, done.store_bytes);
         self.take_outputs();
@@ -495,7 +509,7 @@ impl<R: ReadEnd> Driver<R> {
     }
 
     fn handle_timeout(&mut self) {
-        let now = now();
+        let now = self.now();
         if self.pipeline.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
             self.pipeline.handle_timeout(now, &mut self.outputs);
             self.take_outputs();
@@ -503,7 +517,7 @@ impl<R: ReadEnd> Driver<R> {
     }
 
     fn input(&mut self, input: Input) {
-        self.pipeline.handle_input(now(), input, &mut self.outputs);
+        self.pipeline.handle_input(self.clock.now(), input, &mut self.outputs);
         self.take_outputs();
     }
 
@@ -528,7 +542,7 @@ impl<R: ReadEnd> Driver<R> {
                 return;
             }
             let lookups = std::mem::take(&mut self.lookups);
-            self.pipeline.handle_input(now(), Input::Lookups(lookups), &mut self.outputs);
+            self.pipeline.handle_input(self.clock.now(), Input::Lookups(lookups), &mut self.outputs);
         }
     }
 }

@@ -44,8 +44,9 @@ impl App {
         let asked = self.engine.ask(move |driver| {
             let journal = driver.journal_stats();
             journal_metrics.synced(&journal);
+            let now = driver.now();
             let pipeline = driver.pipeline();
-            let commands = pipeline.commands().stats(crate::clock::now());
+            let commands = pipeline.commands().stats(now);
             let storage_full = driver.storage_full().map(str::to_owned);
             let storage_short = driver.storage_short().map(str::to_owned);
             (pipeline.generation(), commands, pipeline.stats(), journal, storage_full, storage_short)

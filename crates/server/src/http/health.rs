@@ -9,6 +9,7 @@ use ledger::Reason;
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::clock::word;
 use super::engine_view::EngineView;
 use super::fields::Fields;
 use super::problem::Problem;
@@ -44,7 +45,8 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         "uptime": app.uptime().as_secs(),
         "memory_mb": memory_bytes().map(|bytes| bytes / 1_048_576),
         "sequence": view.durable.sequence, "durability": app.journal.durability.as_str(),
-        "queues": queues(&view), "connections": app.metrics.connections.get(), "streams": app.metrics.streams.get(),
+        "clock": word(app.engine.clock().kind()), "queues": queues(&view),
+        "connections": app.metrics.connections.get(), "streams": app.metrics.streams.get(),
     });
     let mut response = json_response(&body);
     if app.not_ready().is_some() {

@@ -1,9 +1,11 @@
 //! The routes without a socket: requests in, answers out, as text.
 
 mod batch;
+mod clock;
 mod events;
 mod guard;
 mod page;
+mod pending;
 mod reads;
 mod wallet;
 
@@ -17,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use super::front::Front;
 use super::metrics::Metrics;
 use super::{App, Parts};
+use crate::clock::ClockKind;
 use crate::engine::{InboxLimits, Running, SnapshotOptions};
 use crate::files::{Driver, DriverOptions};
 use crate::options::{Limits, PageSource};
@@ -41,11 +44,18 @@ struct Setup {
     tokens: Option<Tokens>,
     hosts: Vec<String>,
     page: PageSource,
+    clock: ClockKind,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { limits: Limits::default(), tokens: None, hosts: Vec::new(), page: PageSource::None }
+        Setup {
+            limits: Limits::default(),
+            tokens: None,
+            hosts: Vec::new(),
+            page: PageSource::None,
+            clock: ClockKind::Wall,
+        }
     }
 }
 
@@ -61,7 +71,7 @@ impl Rig {
     }
 
     fn with(setup: Setup) -> Rig {
-        let Setup { limits, tokens, hosts, page } = setup;
+        let Setup { limits, tokens, hosts, page, clock } = setup;
         let directory = tempfile::tempdir().expect("a temporary directory");
         let metrics = Arc::new(Metrics::new());
         let journal = metrics.journal.clone();
@@ -72,6 +82,7 @@ impl Rig {
             directory.path(),
             &config,
             &options,
+            clock,
             inbox,
             SnapshotOptions { records: 1_000_000, keep: KeepSnapshots(2) },
             move |stats| journal.synced(stats),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use journal::SealBorder;
 use ledger::{
     AccountIndex, AccountName, AccountView, Asset, CommandKind, Digest, Record, TransactionId,
     TransactionResult,
@@ -82,6 +83,14 @@ impl Models {
         match self {
             Models::Whole(whole) => &whole.log,
             Models::Windowed(windowed) => windowed.log(),
+        }
+    }
+
+    /// The seal behind which they stand.
+    pub(crate) fn border(&self) -> Option<SealBorder> {
+        match self {
+            Models::Whole(whole) => whole.border,
+            Models::Windowed(windowed) => windowed.border(),
         }
     }
 

@@ -101,6 +101,10 @@ impl Windowed {
         &self.log
     }
 
+    pub(crate) fn border(&self) -> Option<SealBorder> {
+        self.border
+    }
+
     pub(crate) fn identity(&self) -> LogIdentity {
         self.identity
     }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use server::files::DriverOptions;
-use server::{Limits, PageSource, ServeOptions};
+use server::{ClockKind, Limits, PageSource, ServeOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -116,6 +116,7 @@ pub(super) fn server_without_ledger(args: &Args) -> Result<(), Failure> {
         page: PageSource::None,
         data: args.data.clone(),
         journal: DriverOptions::default(),
+        clock: ClockKind::Wall,
         tokens: None,
         hosts: Vec::new(),
         limits: Limits::default(),

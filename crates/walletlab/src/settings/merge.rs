@@ -29,6 +29,7 @@ pub(crate) struct Merged {
     pub(crate) segment_bytes: u64,
     pub(crate) log_level: LogLevel,
     pub(crate) log_output: LogOutput,
+    pub(crate) test_clock: bool,
     pub(crate) limits: Limits,
     entries: Vec<Entry>,
 }
@@ -79,6 +80,7 @@ impl Merged {
         let segment_bytes = merge.pick("segment_bytes", given_bytes, bytes_in_file, SEGMENT_BYTES);
         let log_level = merge.pick("log_level", given.log_level, in_file.log_level, LogLevel::Info);
         let log_output = merge.pick("log_output", given.log_output, in_file.log_output, LogOutput::Text);
+        let test_clock = merge.pick("test_clock", given.test_clock, in_file.test_clock, false);
         let limits = merge_limits(&mut merge, &given.limits, &in_file.limits);
         let entries = merge.entries;
         Merged {
@@ -92,6 +94,7 @@ impl Merged {
             segment_bytes,
             log_level,
             log_output,
+            test_clock,
             limits,
             entries,
         }
@@ -264,6 +267,6 @@ fn merge_limits(merge: &mut Merge<'_>, given: &LimitSettings, in_file: &LimitSet
         connections_max, body_bytes_max, batch_items_max, batch_bytes_max, batch_memory_bytes_max,
         batch_streams_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms,
         answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, snapshot_records, snapshots_kept_max,
-        stop_timeout_ms, commands_max,
+        stop_timeout_ms, commands_max, pending_transfers_max, requests_per_connection_max,
     }
 }

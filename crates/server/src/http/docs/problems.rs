@@ -106,6 +106,24 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "If its outcome is unknown, send the command again with the same id: it takes effect at most once.",
     ),
     of(
+        "no_test_clock",
+        404,
+        "The server has no clock that can be moved",
+        "Start the server with --test-clock, for tests only.",
+    ),
+    of(
+        "account_not_yet_open",
+        404,
+        "The account was opened later",
+        "Ask for a later sequence or time, or without one for the balance now.",
+    ),
+    of(
+        "sequence_not_yet",
+        404,
+        "No record has the sequence that at_sequence names yet",
+        "Ask for a smaller sequence; `sequence` of any read tells how many records there are. min_sequence waits for one.",
+    ),
+    of(
         "method_not_allowed",
         405,
         "The route does not take this method",
