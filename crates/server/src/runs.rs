@@ -11,6 +11,8 @@
 //! What memory they take: of ids 18 to 20 bits of filter and fences each, of entries 4 bytes for 255 accounts of a run;
 //! while runs are merged, that of the merged run twice, and [`RunsConfig::merge_read_bytes`] for each run that is read.
 //!
+//! The caller holds the lock of the data directory: two processes never change the same runs.
+//!
 //! Invariants, as absences: no answer depends on a byte whose checksum was not looked at; no run that has a name is
 //! incomplete or not durable; no run is changed after it has a name; nothing here writes to the log, or decides what is
 //! true where the log says something else.

@@ -288,11 +288,11 @@ impl Run for EntryRun {
             parts.iter().map(|part| CellStream::new(&part.entries, config.merge_read_bytes)).collect();
         let mut together = Together::new(parts, config);
         while let Some(account) = together.next()? {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
             for (at, stream) in streams.iter_mut().enumerate() {
                 for _ in 0..together.counts[at] {
+                    if stop.load(Ordering::Relaxed) {
+                        return Ok(None);
+                    }
                     writer.entry(stream.next()?.ok_or_else(|| parts[at].no_such_entries(account))?)?;
                 }
             }

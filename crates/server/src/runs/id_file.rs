@@ -22,8 +22,6 @@ const MAGIC: &[u8; 8] = b"\x89WLIDS\r\n";
 const SECTION: u8 = 1;
 /// Slots that are written or read at once.
 const SLOTS_AT_ONCE: usize = 1 << 16;
-/// How many cells are merged between looks at whether to stop.
-const CELLS_BETWEEN_LOOKS: u64 = 4_096;
 
 /// A run of ids, open. In memory: the filter, and the first hash of each block.
 #[derive(Debug)]
@@ -256,12 +254,14 @@ impl Run for IdRun {
         for stream in &mut streams {
             next.push(stream.next()?);
         }
-        for number in 0..head.count {
-            if number % CELLS_BETWEEN_LOOKS == 0 && stop.load(Ordering::Relaxed) {
+        let least = |next: &[Option<Cell>]| {
+            let cells = next.iter().enumerate().filter_map(|(at, cell)| Some((*cell.as_ref()?, at)));
+            cells.min()
+        };
+        while let Some((cell, at)) = least(&next) {
+            if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let cells = next.iter().enumerate().filter_map(|(at, cell)| Some((cell.as_ref()?, at)));
-            let Some((&cell, at)) = cells.min() else { break };
             writer.push(cell)?;
             next[at] = streams[at].next()?;
         }

@@ -11,6 +11,7 @@ use super::Args;
 use super::durable::temporary;
 use super::figure::{Figure, float, time};
 use super::machine::{peak_bytes, resident_bytes};
+use super::workload::Draws;
 use crate::outcome::{Failure, print};
 
 /// Ids of a run as it is added: those of a window of records.
@@ -129,19 +130,6 @@ fn id(number: u64) -> TransactionId {
     bytes[6] = bytes[6] & 0x0f | version;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     TransactionId::from_bytes(bytes)
-}
-
-/// Splitmix64.
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
 }
 
 /// What all threads of this process have spent on a processor so far; 0 where the system does not say.
