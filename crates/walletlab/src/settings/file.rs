@@ -164,28 +164,28 @@ limits:
             "a.toml",
             "data = \"a\"\nlissen = 3\n",
             &expect![
-                "a.toml: line 2, `lissen = 3`: unknown field `lissen`, expected one of `listen`, `data`, `page`, `token_file`, `host`, `log_format`, `durability`, `segment_bytes`, `log_level`, `log_output`, `limits`"
+                "a.toml: line 2, `lissen = 3`: unknown field `lissen`, expected one of `listen`, `data`, `page`, `token_file`, `host`, `log_format`, `durability`, `segment_bytes`, `test_clock`, `log_level`, `log_output`, `limits`"
             ],
         );
         check(
             "a.yaml",
             "data: a\nlissen: 3\n",
             &expect![
-                "a.yaml: line 2, `lissen: 3`: unknown field `lissen`, expected one of listen, data, page, token_file, host, log_format, durability, segment_bytes, log_level, log_output, limits"
+                "a.yaml: line 2, `lissen: 3`: unknown field `lissen`, expected one of listen, data, page, token_file, host, log_format, durability, segment_bytes, test_clock, log_level, log_output, limits"
             ],
         );
         check(
             "a.toml",
             "[limits]\nconnections = 1\n",
             &expect![
-                "a.toml: line 2, `connections = 1`: unknown field `connections`, expected one of `connections_max`, `body_bytes_max`, `header_bytes_max`, `header_timeout_ms`, `body_timeout_ms`, `write_timeout_ms`, `answer_timeout_ms`, `read_wait_ms_max`, `streams_max`, `snapshots_max`, `stop_timeout_ms`, `commands_max`"
+                "a.toml: line 2, `connections = 1`: unknown field `connections`, expected one of `connections_max`, `body_bytes_max`, `batch_items_max`, `batch_bytes_max`, `batch_memory_bytes_max`, `batch_streams_max`, `header_bytes_max`, `header_timeout_ms`, `body_timeout_ms`, `write_timeout_ms`, `answer_timeout_ms`, `read_wait_ms_max`, `streams_max`, `snapshots_max`, `snapshot_records`, `snapshots_kept_max`, `stop_timeout_ms`, `commands_max`, `pending_transfers_max`, `requests_per_connection_max`"
             ],
         );
         check(
             "a.yaml",
             "limits:\n  connections: 1\n",
             &expect![
-                "a.yaml: line 2, `connections: 1`: unknown field `connections`, expected one of connections_max, body_bytes_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms, answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, stop_timeout_ms, commands_max"
+                "a.yaml: line 2, `connections: 1`: unknown field `connections`, expected one of connections_max, body_bytes_max, batch_items_max, batch_bytes_max, batch_memory_bytes_max, batch_streams_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms, answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, snapshot_records, snapshots_kept_max, stop_timeout_ms, commands_max, pending_transfers_max, requests_per_connection_max"
             ],
         );
         check(

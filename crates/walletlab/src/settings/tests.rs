@@ -37,30 +37,39 @@ fn without_a_word_everything_is_a_default() {
         &[],
         "",
         &expect![[r#"
-            listen = "127.0.0.1:8080"  # default
-            data = "walletlab-data"    # default
-            # page is not set          # default
-            # token_file is not set    # default
-            host = []                  # default
-            log_format = "binary"      # default
-            durability = "synced"      # default
-            segment_bytes = 67108864   # default
-            log_level = "info"         # default
-            log_output = "text"        # default
+            listen = "127.0.0.1:8080"           # default
+            data = "walletlab-data"             # default
+            # page is not set                   # default
+            # token_file is not set             # default
+            host = []                           # default
+            log_format = "binary"               # default
+            durability = "synced"               # default
+            segment_bytes = 67108864            # default
+            log_level = "info"                  # default
+            log_output = "text"                 # default
+            test_clock = false                  # default
 
             [limits]
-            connections_max = 10000    # default
-            body_bytes_max = 65536     # default
-            header_bytes_max = 16384   # default
-            header_timeout_ms = 30000  # default
-            body_timeout_ms = 10000    # default
-            write_timeout_ms = 20000   # default
-            answer_timeout_ms = 10000  # default
-            read_wait_ms_max = 10000   # default
-            streams_max = 256          # default
-            snapshots_max = 4          # default
-            stop_timeout_ms = 10000    # default
-            commands_max = 65536       # default
+            connections_max = 10000             # default
+            body_bytes_max = 65536              # default
+            batch_items_max = 8190              # default
+            batch_bytes_max = 4194304           # default
+            batch_memory_bytes_max = 268435456  # default
+            batch_streams_max = 256             # default
+            header_bytes_max = 16384            # default
+            header_timeout_ms = 30000           # default
+            body_timeout_ms = 10000             # default
+            write_timeout_ms = 20000            # default
+            answer_timeout_ms = 10000           # default
+            read_wait_ms_max = 10000            # default
+            streams_max = 256                   # default
+            snapshots_max = 4                   # default
+            snapshot_records = 1000000          # default
+            snapshots_kept_max = 2              # default
+            stop_timeout_ms = 10000             # default
+            commands_max = 65536                # default
+            pending_transfers_max = 100000      # default
+            requests_per_connection_max = 100   # default
         "#]],
     );
 }
@@ -99,10 +108,15 @@ body_bytes_max = 2
             segment_bytes = 67108864                      # default
             log_level = "warn"                            # flag --log-level
             log_output = "text"                           # default
+            test_clock = false                            # default
 
             [limits]
             connections_max = 10000                       # default
             body_bytes_max = 2                            # file a.toml
+            batch_items_max = 8190                        # default
+            batch_bytes_max = 4194304                     # default
+            batch_memory_bytes_max = 268435456            # default
+            batch_streams_max = 256                       # default
             header_bytes_max = 16384                      # default
             header_timeout_ms = 30000                     # default
             body_timeout_ms = 10000                       # default
@@ -111,8 +125,12 @@ body_bytes_max = 2
             read_wait_ms_max = 10000                      # default
             streams_max = 4                               # flag --streams-max
             snapshots_max = 4                             # default
+            snapshot_records = 1000000                    # default
+            snapshots_kept_max = 2                        # default
             stop_timeout_ms = 10000                       # default
             commands_max = 65536                          # default
+            pending_transfers_max = 100000                # default
+            requests_per_connection_max = 100             # default
         "#]],
     );
 }
