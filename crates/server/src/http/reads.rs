@@ -12,17 +12,20 @@ use axum::response::{IntoResponse, Response};
 use ledger::{AccountIndex, AccountName, AccountView, Asset, CommandKind, TransactionId, TransactionResult};
 use projection::TransactionRow;
 use serde_json::{Map, Value, json};
+use time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::App;
 use super::fields::{Query, refused_parameter};
 use super::problem::Problem;
+use crate::balance_at::{At, NoBalanceAt};
 use crate::reading::{EntryRow, Models, ReadError, Rest, SnapshotBegun};
 
 /// Rows of a page of accounts or entries, unless the client says otherwise.
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
+const AT_TIME_MUST: &str = "microseconds since 1970-01-01T00:00:00Z, an integer of 0 or more, below 2^53";
 const LIMIT_MUST: &str = "an integer from 1 to 1000";
 /// Accounts looked at for one page at most, so that a page without system accounts stays a bounded read.
 const ACCOUNTS_LOOKED_AT_MAX: u32 = 10_000;
@@ -44,7 +47,25 @@ pub(super) async fn balance(
     let name: AccountName = path_text(path, "account_id")?;
     let mut query = Query::parse(query.as_deref())?;
     let min_sequence = query.take::<u64>("min_sequence", "a record's sequence, an integer of 0 or more")?;
-    query.finish("the only parameter is `min_sequence`")?;
+    let at_sequence = query.take::<u64>("at_sequence", "a record's sequence, an integer of 0 or more")?;
+    let at_time = query.take::<u64>("at_time", AT_TIME_MUST)?;
+    query.finish("the parameters are `min_sequence`, `at_sequence` and `at_time`")?;
+    let at = match (at_sequence, at_time) {
+        (None, None) => None,
+        (Some(sequence), None) => Some(("at_sequence", At::Sequence(sequence))),
+        (None, Some(micros)) => {
+            let time = Timestamp::from_micros(micros);
+            Some(("at_time", At::Time(time.ok_or_else(|| refused_parameter("at_time", AT_TIME_MUST))?)))
+        }
+        (Some(_), Some(_)) => return Err(excluded("at_time")),
+    };
+    if let Some((parameter, at)) = at {
+        return if min_sequence.is_some() {
+            Err(excluded(parameter))
+        } else {
+            app.balance_at(name, at).await
+        };
+    }
     if let Some(sequence) = min_sequence {
         app.wait_for(sequence).await?;
     }
@@ -58,6 +79,12 @@ pub(super) async fn balance(
         }))
     })
     .await
+}
+
+/// The answer to two parameters that do not go together.
+fn excluded(parameter: &str) -> Problem {
+    let detail = "`min_sequence`, `at_sequence` and `at_time` exclude each other; send one of them";
+    Problem::new("invalid_query", detail).field(parameter)
 }
 
 /// `GET /v1/wallet/accounts/{account_id}`.
@@ -282,6 +309,34 @@ impl App {
         self.engine.reading().read(read).await.ok_or_else(too_busy)
     }
 
+    async fn balance_at(&self, name: AccountName, at: At) -> Result<Response, Problem> {
+        let account = name.clone();
+        let found = self.read(move |models| {
+            let found = models.balance_at(&account, at).map_err(|error| unreadable(&error))?;
+            let asset = models.find(&account).map(|index| models.account(index).asset.clone());
+            Ok((found, asset))
+        });
+        let problem = match found.await?? {
+            (Ok(found), asset) => {
+                return Ok(json_response(&json!({
+                    "account_id": name.as_str(), "asset": asset.as_ref().map(Asset::as_str),
+                    "balance": found.posted, "posted": found.posted, "at_sequence": found.sequence,
+                    "recorded_at": found.recorded_at.micros(), "sequence": found.sequence + 1,
+                })));
+            }
+            (Err(NoBalanceAt::NoAccount), _) => no_account(&name),
+            (Err(NoBalanceAt::NotOpenThen), _) => {
+                let detail = format!("the account `{}` was opened later than that", name.as_str());
+                Problem::new("account_not_yet_open", detail)
+            }
+            (Err(NoBalanceAt::NoRecord { records }), _) => {
+                let detail = format!("there are {records} records, so the last one has a smaller sequence");
+                Problem::new("sequence_not_yet", detail).field("at_sequence").with("sequence", records)
+            }
+        };
+        Err(problem)
+    }
+
     async fn json(
         &self,
         read: impl FnOnce(&mut Models) -> Result<Value, Problem> + Send + 'static,
@@ -389,9 +444,7 @@ fn available(posted: i64, pending: i64, floor: i64) -> i64 {
 }
 
 fn find<'a>(models: &'a Models, name: &AccountName) -> Result<(AccountIndex, AccountView<'a>), Problem> {
-    let index = models.find(name).ok_or_else(|| {
-        Problem::new("account_not_found", format!("there is no account `{}`", name.as_str()))
-    })?;
+    let index = models.find(name).ok_or_else(|| no_account(name))?;
     Ok((index, models.account(index)))
 }
 
@@ -399,6 +452,10 @@ fn find<'a>(models: &'a Models, name: &AccountName) -> Result<(AccountIndex, Acc
 fn unreadable(error: &ReadError) -> Problem {
     tracing::error!("{error}");
     Problem::new("internal_error", format!("{error}"))
+}
+
+fn no_account(name: &AccountName) -> Problem {
+    Problem::new("account_not_found", format!("there is no account `{}`", name.as_str()))
 }
 
 fn take_limit(query: &mut Query) -> Result<u32, Problem> {

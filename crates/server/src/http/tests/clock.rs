@@ -103,3 +103,77 @@ async fn the_machines_clock_is_moved_by_nobody() {
     "#]].assert_eq(&answers);
     assert_eq!(json(&rig, "GET /v1/clock").await["clock"], "wall");
 }
+
+#[tokio::test]
+async fn a_balance_of_the_past() {
+    let rig = Rig::with(Setup { clock: ClockKind::Test, ..Setup::default() });
+    let begin = json(&rig, "GET /v1/clock").await["now"].as_u64().expect("a time");
+    rig.run(&format!(
+        r#"
+POST /v1/wallet/accounts {{"account_id":"alice","opening_balance":100}}
+POST /v1/clock/advance {{"micros":10}}
+POST /v1/wallet/accounts {{"account_id":"bob"}}
+POST /v1/wallet/transfer {{"transaction_id":"{ID}1","from_account":"alice","to_account":"bob","amount":30}}
+POST /v1/wallet/transfer {{"transaction_id":"{ID}2","from_account":"alice","to_account":"bob","amount":71}}
+POST /v1/clock/advance {{"micros":10}}
+POST /v1/wallet/transfer {{"transaction_id":"{ID}3","from_account":"bob","to_account":"alice","amount":1}}
+"#
+    ))
+    .await;
+    let mut answers = String::new();
+    for (account, query) in [
+        ("alice", "at_sequence=0".to_owned()),
+        ("alice", "at_sequence=1".to_owned()),
+        ("alice", "at_sequence=3".to_owned()),
+        ("alice", "at_sequence=4".to_owned()),
+        ("alice", "at_sequence=5".to_owned()),
+        ("bob", "at_sequence=0".to_owned()),
+        ("bob", "at_sequence=1".to_owned()),
+        ("bob", "at_sequence=2".to_owned()),
+        ("@world%2FUSD", "at_sequence=0".to_owned()),
+        ("nobody", "at_sequence=0".to_owned()),
+        ("alice", format!("at_time={}", begin - 1)),
+        ("alice", format!("at_time={}", begin + 9)),
+        ("alice", format!("at_time={}", begin + 10)),
+        ("alice", format!("at_time={}", begin + 1_000)),
+        ("bob", format!("at_time={}", begin + 9)),
+        ("alice", "at_time=9007199254740992".to_owned()),
+        ("alice", "at_time=1&at_sequence=1".to_owned()),
+        ("alice", "min_sequence=1&at_sequence=1".to_owned()),
+    ] {
+        let answer = rig.send(request_of(&format!("GET /v1/wallet/balance/{account}?{query}"))).await;
+        let body: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        answers += &match body["code"].as_str() {
+            Some(code) => format!("{account} {} {code} {}\n", answer.status.as_u16(), body["field"]),
+            None => {
+                let after = body["recorded_at"].as_u64().expect("a time") - begin;
+                let query = query.split('=').next().expect("a name");
+                format!(
+                    "{account} {query} {} at {}, {after} us, of {}\n",
+                    body["posted"], body["at_sequence"], body["sequence"]
+                )
+            }
+        };
+    }
+    expect![[r#"
+        alice at_sequence 100 at 0, 0 us, of 1
+        alice at_sequence 100 at 1, 10 us, of 2
+        alice at_sequence 70 at 3, 10 us, of 4
+        alice at_sequence 71 at 4, 20 us, of 5
+        alice 404 sequence_not_yet "at_sequence"
+        bob 404 account_not_yet_open null
+        bob at_sequence 0 at 1, 10 us, of 2
+        bob at_sequence 30 at 2, 10 us, of 3
+        @world%2FUSD at_sequence -100 at 0, 0 us, of 1
+        nobody 404 account_not_found null
+        alice 404 account_not_yet_open null
+        alice at_time 100 at 0, 0 us, of 1
+        alice at_time 70 at 3, 10 us, of 4
+        alice at_time 71 at 4, 20 us, of 5
+        bob 404 account_not_yet_open null
+        alice 400 invalid_query "at_time"
+        alice 400 invalid_query "at_time"
+        alice 400 invalid_query "at_sequence"
+    "#]]
+    .assert_eq(&answers);
+}
