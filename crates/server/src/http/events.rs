@@ -59,7 +59,8 @@ pub(super) async fn events(
             id.ok_or_else(|| refused_parameter("Last-Event-ID", must))?
         }
     };
-    let end = app.engine.durable().borrow().sequence;
+    // Asked of the reading thread, so that whoever has an answer finds its record here.
+    let end = app.read(|models| models.checkpoint()).await?;
     if from > end {
         let detail = format!("the log ends before record {end}; there is no record {from} yet");
         return Err(Problem::new("invalid_query", detail).field("from").with("sequence", end));
