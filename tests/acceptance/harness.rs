@@ -1,5 +1,6 @@
 //! Starts the binary, makes files and logs, and reads logs back.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,7 @@ pub(super) fn commands(accounts: u64, transfers: u64) -> Vec<Command> {
         from_account: name(number * 7 % accounts),
         to_account: name(number * 11 % (accounts + 1)),
         amount: i64::try_from(number % 300).expect("small"),
+        metadata: None,
     };
     (0..accounts).map(opening).chain((0..transfers).map(transfer)).collect()
 }
@@ -130,7 +132,18 @@ pub(super) fn commands(accounts: u64, transfers: u64) -> Vec<Command> {
 /// The log that a pipeline makes of these commands, in appends of `batch` records, each durable before the next. It is
 /// not closed: it ends as it stands when its writer dies after an append.
 pub(super) fn log_of(commands: &[Command], batch: usize) -> Vec<u8> {
-    let config = Config { stage_commands_max: 1_024, ..Config::default() };
+    log_with_in_flight(commands, batch, 1)
+}
+
+/// As [`log_of`], but so many appends are on their way at any time: the oldest is durable when the next but so many is made.
+pub(super) fn log_with_in_flight(commands: &[Command], batch: usize, in_flight: u32) -> Vec<u8> {
+    let config = Config {
+        stage_commands_max: 1_024,
+        appends_in_flight_max: in_flight,
+        recent_ids_max: 1 << 17,
+        ..Config::default()
+    };
+    let mut on_their_way = VecDeque::new();
     let identity = LogIdentity { log_id: [1; 16], ledger_id: [2; 16], partition: 0 };
     let mut pipeline = Pipeline::start(&config, identity, 1).expect("the configuration works");
     let mut log = Vec::new();
@@ -148,7 +161,12 @@ pub(super) fn log_of(commands: &[Command], batch: usize) -> Vec<u8> {
         pipeline.handle_input(now, lookups, &mut outputs);
         let Some(Output::Append(append)) = outputs.pop() else { panic!("a batch makes an append") };
         log.extend_from_slice(&append.bytes);
-        pipeline.handle_input(now, Input::Appended { before: append.next_sequence }, &mut outputs);
+        on_their_way.push_back(append.next_sequence);
+        if on_their_way.len() >= in_flight as usize
+            && let Some(before) = on_their_way.pop_front()
+        {
+            pipeline.handle_input(now, Input::Appended { before }, &mut outputs);
+        }
     }
     log
 }

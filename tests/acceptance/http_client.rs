@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::harness::binary;
+use super::strace;
 
 /// No answer takes longer on a machine that works, however busy.
 const READ_SECONDS_MAX: u64 = 60;
@@ -190,6 +191,15 @@ impl Server {
         let mut command = Command::new("sh");
         command.args(["-c", &limited]).arg(binary(&[]).get_program());
         Server::listening(command, data)
+    }
+
+    /// As [`Server::start`], but a call to the system goes wrong as [`strace::command`] describes it. Returns where the
+    /// calls are written to as well.
+    pub(super) fn start_with_fault(data: &Path, call: &str, fault: &str) -> (Server, PathBuf) {
+        let trace = data.with_extension("trace");
+        let mut command = strace::command(&trace, call, fault);
+        command.arg(binary(&[]).get_program()).arg("serve");
+        (Server::listening(command, data), trace)
     }
 
     fn listening(mut command: Command, data: &Path) -> Server {

@@ -1,4 +1,6 @@
-//! A disk that takes no more: nothing that was acknowledged is lost, nothing more is acknowledged, reads go on.
+//! A disk that fails: nothing that was acknowledged is lost, nothing more is acknowledged, reads go on.
+
+use std::fs;
 
 use serde_json::{Value, json};
 
@@ -19,10 +21,26 @@ fn balance(client: &mut Client, account: &str) -> i64 {
 }
 
 #[test]
+fn a_sync_that_fails_ends_the_writing_and_nothing_else() {
+    ends_the_writing("fdatasync", "error=EIO:when=30", "sync it");
+}
+
+#[test]
 fn a_write_that_fails_ends_the_writing_and_nothing_else() {
+    ends_the_writing("pwrite64", "error=EIO:when=30", "append to it");
+}
+
+/// A disk that is full in the middle of a segment whose room was taken is a disk that fails.
+#[test]
+fn room_that_was_taken_and_is_not_there_ends_the_writing_too() {
+    ends_the_writing("pwrite64", "error=ENOSPC:when=30", "append to it");
+}
+
+/// The fault comes once, and whoever tried again would not meet it.
+fn ends_the_writing(call: &str, fault: &str, doing: &str) {
     let files = Files::new();
     let data = files.path("data");
-    let server = Server::start_with_small_files(&data, 16);
+    let (server, trace) = Server::start_with_fault(&data, call, fault);
     let mut client = server.client();
     for (name, balance) in [("alice", 1_000_000), ("bob", 0)] {
         let body = json!({ "account_id": name, "opening_balance": balance });
@@ -32,7 +50,7 @@ fn a_write_that_fails_ends_the_writing_and_nothing_else() {
     let (acknowledged, answer) = (0..)
         .map(|number| (number, pay(&mut client, number)))
         .find(|(_, answer)| answer.status != 200)
-        .expect("sixteen KiB are soon full");
+        .expect("the fault comes soon");
     assert!(acknowledged > 10, "{}", answer.text());
     let unknown = answer.is(504);
     assert_eq!(unknown.json()["code"], "outcome_unknown");
@@ -43,7 +61,7 @@ fn a_write_that_fails_ends_the_writing_and_nothing_else() {
     assert_eq!(refused.json()["code"], "not_ready");
     let ready = client.get("/health/ready").expect("answered").is(503);
     let why = ready.json()["detail"].as_str().unwrap_or_default().to_owned();
-    assert!(why.contains(".wlog") && why.contains("restart"), "{why}");
+    assert!(why.contains(".wlog") && why.contains(doing) && why.contains("restart"), "{why}");
     let health = client.get("/health").expect("answered").is(503);
     assert_eq!(health.json()["status"], "degraded");
     client.get("/health/live").expect("answered").is(200);
@@ -53,8 +71,13 @@ fn a_write_that_fails_ends_the_writing_and_nothing_else() {
     assert!(metrics.contains("\nwalletlab_ready 0\n"), "{metrics}");
     drop(client);
     assert_eq!(server.exit_code(), Some(1), "somebody is told");
+    let trace = fs::read_to_string(&trace).expect("the calls");
+    let fault = trace.lines().position(|line| line.contains("(INJECTED)")).expect("there was a fault");
+    let writer = trace.lines().nth(fault).and_then(|line| line.split_whitespace().next()).expect("a thread");
+    let after = trace.lines().skip(fault + 1).filter(|line| line.starts_with(writer) && line.contains(call));
+    assert_eq!(after.collect::<Vec<_>>(), Vec::<&str>::new(), "nothing is tried again");
 
-    // Without the limit the log is recovered: everything acknowledged is there, and the unsure one can be repeated.
+    // Without the fault the log is recovered: everything acknowledged is there, and the unsure one can be repeated.
     let server = Server::start(&data, &[]);
     let mut client = server.client();
     assert!(balance(&mut client, "bob") >= paid);

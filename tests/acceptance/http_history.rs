@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{AccountName, CommandKind, Event, Transaction, TransactionId, TransactionResult};
+use ledger::{
+    AccountName, CommandKind, Event, Transaction, TransactionBody, TransactionId, TransactionResult,
+};
 use pipeline::Recovery;
 
 /// A command that moves money.
@@ -61,36 +63,46 @@ pub(super) fn journal(log: &[u8]) -> Vec<Logged> {
                 let name = &names[usize::try_from(index.0).expect("few accounts")];
                 (!name.starts_with('@')).then(|| name.clone())
             };
-            logged.push(match record.transaction().expect("a whole record") {
-                Transaction::Opened(opening) => Logged::Opened {
-                    account: opening.account.to_string(),
-                    opening_balance: opening.funding.map_or(0, |funding| funding.amount),
-                },
-                Transaction::Moved { transaction_id, from_account, to_account, amount } => Logged::Moved {
-                    transaction_id,
-                    wish: Wish {
-                        kind: record.kind,
-                        from: client(from_account),
-                        to: client(to_account),
-                        amount,
-                    },
-                    result: TransactionResult::Completed.to_string(),
-                },
-                Transaction::Failed(failure) => Logged::Moved {
-                    transaction_id: failure.transaction_id,
-                    wish: Wish {
-                        kind: failure.kind,
-                        from: failure.from_account.as_ref().map(AccountName::to_string),
-                        to: failure.to_account.as_ref().map(AccountName::to_string),
-                        amount: failure.amount,
-                    },
-                    result: failure.reason.to_string(),
-                },
-            });
+            for transaction in record.transactions() {
+                logged.push(read(record.kind, &transaction.expect("a whole record"), client));
+            }
         })
         .expect("a good log");
     recovery.finish().expect("a good log");
     logged
+}
+
+fn read(
+    kind: CommandKind,
+    transaction: &Transaction<'_>,
+    client: impl Fn(ledger::AccountIndex) -> Option<String>,
+) -> Logged {
+    match transaction.body {
+        TransactionBody::Opened(opening) => Logged::Opened {
+            account: opening.account.to_string(),
+            opening_balance: opening.opening_balance(),
+        },
+        TransactionBody::Moved { from_account, to_account, amount } => Logged::Moved {
+            transaction_id: transaction.transaction_id,
+            wish: Wish { kind, from: client(from_account), to: client(to_account), amount },
+            result: TransactionResult::Completed.to_string(),
+        },
+        TransactionBody::Failed(failure) => Logged::Moved {
+            transaction_id: failure.transaction_id,
+            wish: Wish {
+                kind: failure.kind,
+                from: failure.from_account.as_ref().map(AccountName::to_string),
+                to: failure.to_account.as_ref().map(AccountName::to_string),
+                amount: failure.amount.expect("every wish has an amount"),
+            },
+            result: failure.reason.to_string(),
+        },
+        TransactionBody::Pending { .. }
+        | TransactionBody::Posted { .. }
+        | TransactionBody::Voided(_)
+        | TransactionBody::Expired(_)
+        | TransactionBody::FloorSet { .. } => panic!("nobody wished for {kind}"),
+    }
 }
 
 /// Nothing acknowledged is lost, nothing is doubled, nothing was made up, every result follows from the records before

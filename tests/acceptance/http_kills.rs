@@ -84,9 +84,10 @@ fn send(client: &mut Client, id: TransactionId, wish: &Wish) -> io::Result<Optio
     let (target, mut body) = match wish.kind {
         CommandKind::Deposit => ("/v1/wallet/deposits", json!({"account": wish.to})),
         CommandKind::Withdrawal => ("/v1/wallet/withdrawals", json!({"account": wish.from})),
-        CommandKind::Transfer | CommandKind::OpenAccount => {
+        CommandKind::Transfer => {
             ("/v1/wallet/transfer", json!({"from_account": wish.from, "to_account": wish.to}))
         }
+        kind => panic!("no wish is of kind {kind}"),
     };
     body["transaction_id"] = json!(id.to_string());
     body["amount"] = json!(wish.amount);

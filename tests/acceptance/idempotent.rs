@@ -26,7 +26,7 @@ fn id(text: &str) -> TransactionId {
 
 fn transfer(id_text: &str, amount: i64) -> Command {
     let [from_account, to_account] = ["payer", "payee"].map(|name| name.parse().expect("a name"));
-    Command::Transfer { transaction_id: id(id_text), from_account, to_account, amount }
+    Command::Transfer { transaction_id: id(id_text), from_account, to_account, amount, metadata: None }
 }
 
 /// Opens the directory, asks, closes it again.
@@ -81,7 +81,7 @@ fn a_refusal_stays_refused_after_a_top_up() {
     let refused = TransactionResult::Refused(Reason::InsufficientFunds);
     assert_eq!(done(&ask(&directory, transfer("a", 60))), (2, refused, Replayed::First));
     let account = "payer".parse().expect("a name");
-    let top_up = Command::Deposit { transaction_id: id("top-up"), account, amount: 1_000 };
+    let top_up = Command::Deposit { transaction_id: id("top-up"), account, amount: 1_000, metadata: None };
     assert_eq!(done(&ask(&directory, top_up)), (3, TransactionResult::Completed, Replayed::First));
     assert_eq!(done(&ask(&directory, transfer("a", 60))), (2, refused, Replayed::Again));
     assert_eq!(done(&ask(&directory, transfer("b", 60))), (4, TransactionResult::Completed, Replayed::First));

@@ -1,4 +1,4 @@
-//! Kill -9, fifty times.
+//! Kill -9, fifty times, in one segment and over several.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,19 +10,30 @@ use super::harness::{Files, accounts_csv, binary, check_invariants, digests, tra
 
 const ROUNDS: u32 = 50;
 const ACCOUNTS: u32 = 20;
-const TRANSFERS: u32 = 6_000;
 
 #[test]
 fn fifty_kills_lose_nothing_that_was_reported_as_durable() {
+    assert_eq!(kills(6_000, "2"), 1);
+}
+
+#[test]
+fn fifty_kills_lose_nothing_while_segments_are_begun() {
+    let segments = kills(60_000, "256");
+    assert!(segments >= 3, "only {segments} segments");
+}
+
+/// Runs many transfers in appends of so many, killed and started again. Returns how many segments the log has.
+fn kills(transfers_count: u32, batch: &str) -> usize {
     let files = Files::new();
     let accounts = files.write("accounts.csv", accounts_csv(ACCOUNTS, "500.00"));
-    let transfers = files.write("transfers.csv", transfers_csv(ACCOUNTS, TRANSFERS));
+    let transfers = files.write("transfers.csv", transfers_csv(ACCOUNTS, transfers_count));
     let undisturbed = files.text("undisturbed");
     walletlab(&["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &undisturbed]).exits(0);
-    let digests = digests(&fs::read(files.log("undisturbed")).expect("read"));
+    let whole = walletlab(&["export", &undisturbed, "--format", "binary"]).exits(0).stdout;
+    let digests = digests(&whole);
 
     let data = files.text("data");
-    let run = ["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--batch", "2"];
+    let run = ["run", "--accounts", &accounts, "--transfers", &transfers, "--data", &data, "--batch", batch];
     let (mut killed, mut cut, mut ended_first, mut round) = (0, 0, 0, 0_u64);
     while killed < ROUNDS {
         round += 1;
@@ -63,8 +74,9 @@ fn fifty_kills_lose_nothing_that_was_reported_as_durable() {
 
     let ended = walletlab(&[&run[..], &["--json"]].concat()).exits(0).json();
     assert_eq!(ended["digest"], digests[digests.len() - 1].to_string());
-    assert_eq!(ended["sequence"], ACCOUNTS + TRANSFERS);
-    walletlab(&["verify", &data]).exits(0);
+    assert_eq!(ended["sequence"], ACCOUNTS + transfers_count);
+    walletlab(&["verify", &data, "--both-forms"]).exits(0);
+    server::files::segments(&files.path("data")).expect("listed").len()
 }
 
 /// The number in a line `durable N`; 0 of another line, as one that was cut off.

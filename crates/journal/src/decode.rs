@@ -128,6 +128,63 @@ impl Decoder {
     }
 }
 
+/// One record without the log around it, from the byte at which its frame begins: for whoever has noted that byte and
+/// reads the record again. The checksum and the frame's own rules are checked; what came before is not known here, so
+/// neither the order of records nor a seal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lone<'a> {
+    /// The record, with its payload.
+    Record(RecordMeta, &'a [u8]),
+    /// The frame needs this many bytes in all.
+    More {
+        /// Bytes from the beginning of the frame.
+        bytes: usize,
+    },
+}
+
+impl<'a> Lone<'a> {
+    /// Reads the record at the beginning of `bytes`, which may go on behind it.
+    ///
+    /// # Errors
+    /// What stands there is no whole record.
+    pub fn read(bytes: &'a [u8]) -> Result<Lone<'a>, DamageKind> {
+        match frame_bytes(bytes)? {
+            Frame::Record(frame) => record_fields(frame).map(|(meta, payload)| Lone::Record(meta, payload)),
+            Frame::More { bytes } => Ok(Lone::More { bytes }),
+            Frame::Seal(_) | Frame::Header(_) => Err(DamageKind::Length { found: u32_at(bytes, 0) }),
+        }
+    }
+}
+
+/// What a frame begins with, unchecked: to walk over frames that were checked before, without reading all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHead {
+    /// Bytes of the whole frame.
+    pub bytes: usize,
+    /// Of a record, its sequence and its time in microseconds; `None` of a seal and of a segment's header.
+    pub record: Option<(u64, u64)>,
+}
+
+impl FrameHead {
+    /// Bytes from the beginning of a frame that are enough.
+    pub const BYTES: usize = RECORD_FIXED_BYTES;
+
+    /// Reads the beginning of a frame; `None` if there are too few bytes, or if no frame begins so.
+    pub fn read(bytes: &[u8]) -> Option<FrameHead> {
+        let head: &[u8; FrameHead::BYTES] = bytes.first_chunk()?;
+        let length = u32_at(head, 0);
+        if length == MAGIC_AS_LENGTH {
+            return Some(FrameHead { bytes: HEADER_BYTES, record: None });
+        }
+        let bytes = length as usize;
+        if !(RECORD_BYTES_MIN..=FRAME_BYTES_MAX).contains(&bytes) {
+            return None;
+        }
+        let is_record = u16_at(head, 4) != KIND_SEAL;
+        Some(FrameHead { bytes, record: is_record.then(|| (u64_at(head, 16), u64_at(head, 24))) })
+    }
+}
+
 pub(crate) enum Step<'a> {
     /// An item and how many bytes of the window it takes.
     Item(Item<'a>, usize),
@@ -322,6 +379,15 @@ fn checked_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, DamageKind> {
 }
 
 fn record<'a>(chain: &mut Chain, frame: &'a [u8]) -> Result<Step<'a>, DamageKind> {
+    let (meta, payload) = record_fields(frame)?;
+    chain.check_record(&meta)?;
+    let at_byte = chain.position;
+    chain.accept_record(&meta, frame.len());
+    Ok(Step::Item(Item::Record { meta, payload, at_byte }, frame.len()))
+}
+
+/// Takes a record's frame apart, whose length and checksum are right.
+fn record_fields(frame: &[u8]) -> Result<(RecordMeta, &[u8]), DamageKind> {
     let (kind, flags) = (u16_at(frame, 4), frame[7]);
     if flags & !FLAG_SOURCE != 0 {
         return Err(DamageKind::Flags { kind, found: flags });
@@ -347,10 +413,7 @@ fn record<'a>(chain: &mut Chain, frame: &'a [u8]) -> Result<Step<'a>, DamageKind
         recorded_at: timestamp_at(frame, 24)?,
         source,
     };
-    chain.check_record(&meta)?;
-    let at_byte = chain.position;
-    chain.accept_record(&meta, frame.len());
-    Ok(Step::Item(Item::Record { meta, payload, at_byte }, frame.len()))
+    Ok((meta, payload))
 }
 
 /// Every byte before the frame has been hashed.

@@ -59,6 +59,11 @@ impl Encoder {
         self.chain.next_sequence
     }
 
+    /// Bytes of the log so far: where the next frame begins.
+    pub fn bytes(&self) -> u64 {
+        self.chain.position
+    }
+
     /// Appends a record. `meta.sequence` is [`Encoder::next_sequence`]; the payload has at most
     /// [`crate::PAYLOAD_BYTES_MAX`] bytes.
     pub fn record(&mut self, meta: &RecordMeta, payload: &[u8], out: &mut Vec<u8>) {

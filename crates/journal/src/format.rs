@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crc::{CRC_32_ISCSI, Crc, Table};
 use time::Timestamp;
 
 /// The first bytes of a header. The first four, read as a frame's length, are above [`FRAME_BYTES_MAX`], so a
@@ -49,8 +48,6 @@ pub(crate) const SEAL_PREFIX: [u8; 8] = {
     [length[0], length[1], length[2], length[3], kind[0], kind[1], SEAL_VERSION, 0]
 };
 const HEADER_RESERVED: [core::ops::Range<usize>; 2] = [58..64, 96..124];
-
-static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 /// A BLAKE3 hash that signs off every byte of a log up to it. Zeros stand for "nothing before".
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -176,7 +173,7 @@ pub struct SealFrame {
 
 /// CRC32C (Castagnoli), as in iSCSI and ext4.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    CRC32C.checksum(bytes)
+    crc32c::crc32c(bytes)
 }
 
 /// A record frame before its source position; the length is filled in when it is known.

@@ -43,7 +43,7 @@ pub use border::{BorderError, SealBorder};
 pub use chain::Tail;
 pub use content::{Content, ContentError, EventFields, EventsWriter, FieldsWriter, RecordKind};
 pub use damage::{Damage, DamageKind, HeaderDamage};
-pub use decode::{Decoder, Item};
+pub use decode::{Decoder, FrameHead, Item, Lone};
 pub use encode::Encoder;
 pub use format::{
     FORMAT_VERSION, FRAME_BYTES_MAX, HEADER_BYTES, Header, MAGIC, PAYLOAD_BYTES_MAX, RECORD_BYTES_MIN,

@@ -70,6 +70,14 @@ pub struct TornTail {
     pub reason: DamageKind,
 }
 
+impl TornTail {
+    /// Whether nothing is lost by the cut: behind a frame's border stand zeros alone, as in a segment whose space was
+    /// reserved and not used up. A writer may go on in place, and a reader need not mention it.
+    pub fn is_reserved_space(&self) -> bool {
+        self.reason == DamageKind::Zeros && self.cut_at_byte > 0
+    }
+}
+
 impl TailSearch {
     /// A search behind this damage.
     pub fn new(damage: &Damage) -> TailSearch {

@@ -274,6 +274,11 @@ impl Ledger {
         u32::try_from(self.accounts.len()).expect("an AccountIndex counts every account")
     }
 
+    /// All assets with their scales, in the order in which they first came, which is that in which the accounts name them.
+    pub fn assets(&self) -> impl ExactSizeIterator<Item = (&Asset, u8)> {
+        self.assets.iter().map(|row| (&row.asset, row.scale))
+    }
+
     /// The sum of the balances of all accounts of each asset, in the order in which the assets first came. Each is 0
     /// unless a transfer waits for its second half. Costs O(accounts).
     pub fn sum_by_asset(&self) -> Vec<(Asset, i128)> {

@@ -152,7 +152,7 @@ impl core::error::Error for Unrestorable {}
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
+    use alloc::string::{String, ToString};
 
     use expect_test::{Expect, expect};
     use time::Timestamp;
@@ -178,8 +178,9 @@ mod tests {
             scale: row.2,
             floor: row.3,
             posted: row.4,
+            pending: 0,
         });
-        Ledger::restore(7, views, Digest::from_u128(5))
+        Ledger::restore(7, views, [], Digest::from_u128(5))
     }
 
     fn refused(change: impl Fn(&mut Vec<Row>), expected: &Expect) {
@@ -197,9 +198,9 @@ mod tests {
             &expect!["account #3 cannot be: account alice is opened a second time"],
         );
         refused(
-            |rows| rows[3].3 = -5,
+            |rows| rows[3].3 = 5,
             &expect![
-                "account #3 cannot be: account bob has floor -5, which an account of its name cannot have"
+                "account #3 cannot be: account bob has floor 5, which an account of its name cannot have"
             ],
         );
         refused(
@@ -243,6 +244,21 @@ mod tests {
             from_account: from.parse().unwrap(),
             to_account: to.parse().unwrap(),
             amount,
+            metadata: None,
+        };
+        let pend = |from: &str, to: &str, amount: i64| Command::PendingTransfer {
+            transaction_id: TransactionId::derived("pend", &[from.as_bytes(), &amount.to_le_bytes()]),
+            from_account: from.parse().unwrap(),
+            to_account: to.parse().unwrap(),
+            amount,
+            expires_at: Timestamp::from_micros(50),
+            metadata: None,
+        };
+        let settle = |amount: i64, asked| Command::PostTransfer {
+            transaction_id: TransactionId::derived("post", &[&amount.to_le_bytes()]),
+            pending_id: TransactionId::derived("pend", &[b"a", &amount.to_le_bytes()]),
+            amount: asked,
+            metadata: None,
         };
         let mut step = |ledgers: &mut [&mut Ledger], command: &Command| {
             let mut all = Vec::new();
@@ -258,15 +274,26 @@ mod tests {
             assert!(all.iter().all(|one| *one == all[0]), "{all:?}");
         };
         // The last one before the snapshot is an opening without money, whose answer the ledger still could extend.
-        for command in
-            [open("a", "USD", 90), open("b", "USD", 0), transfer("a", "b", 30), open("c", "EUR", 0)]
-        {
+        for command in [
+            open("a", "USD", 90),
+            open("b", "USD", 0),
+            transfer("a", "b", 30),
+            pend("a", "b", 11),
+            pend("a", "b", 12),
+            open("c", "EUR", 0),
+        ] {
             step(&mut [&mut first], &command);
         }
-        let mut second = Ledger::restore(9, first.accounts(), first.digest()).unwrap();
+        let holds: Vec<_> = first.holds().iter().collect();
+        let backwards = holds.iter().rev().copied();
+        let mut second = Ledger::restore(9, first.accounts(), backwards, first.digest()).unwrap();
+        assert_eq!(first.holds(), second.holds());
         assert!(first.accounts().eq(second.accounts()));
         assert_eq!(first.digest(), second.digest());
         for command in [
+            settle(12, Some(5)),
+            settle(11, None),
+            settle(11, None),
             transfer("b", "a", 7),
             transfer("b", "nobody", 7),
             transfer("b", "c", 7),
@@ -276,9 +303,72 @@ mod tests {
                 transaction_id: TransactionId::derived("test", &[b"d"]),
                 account: "c".parse().unwrap(),
                 amount: 3,
+                metadata: None,
             },
         ] {
             step(&mut [&mut first, &mut second], &command);
         }
+    }
+
+    #[test]
+    fn pending_transfers_must_be_those_of_the_accounts() {
+        let mut first = Ledger::new(3);
+        let mut run = |command: Command| {
+            let mut events = Vec::new();
+            first.execute(Timestamp::ZERO, &command, &mut events);
+            events.iter().for_each(|event| first.apply(event));
+        };
+        for account in ["a", "b"] {
+            run(Command::OpenAccount {
+                account: account.parse().unwrap(),
+                asset: "USD".parse().unwrap(),
+                scale: 2,
+                floor: None,
+                opening_balance: 9,
+            });
+        }
+        let pending_id = TransactionId::from_bytes([1; 16]);
+        run(Command::PendingTransfer {
+            transaction_id: pending_id,
+            from_account: "a".parse().unwrap(),
+            to_account: "b".parse().unwrap(),
+            amount: 9,
+            expires_at: None,
+            metadata: None,
+        });
+        let (_, hold) = first.holds().iter().next().unwrap();
+        let refused = |holds: &[(TransactionId, Hold)], pending: i64| {
+            let views = first.accounts().map(|view| match view.name.as_str() {
+                "a" => AccountView { pending, ..view },
+                _ => view,
+            });
+            let restored = Ledger::restore(1, views, holds.iter().copied(), first.digest());
+            restored.err().map_or(String::from("restored"), |error| error.to_string())
+        };
+        let other = TransactionId::from_bytes([2; 16]);
+        let to_world = Hold { to_account: AccountIndex(0), ..hold };
+        let shown = [
+            refused(&[(pending_id, hold)], 9),
+            refused(&[], 9),
+            refused(&[(pending_id, hold)], 0),
+            refused(&[(pending_id, hold)], 10),
+            refused(&[(pending_id, hold)], -1),
+            refused(&[(pending_id, hold), (pending_id, hold)], 9),
+            refused(&[(pending_id, hold), (other, hold)], 9),
+            refused(&[(pending_id, to_world)], 9),
+            refused(&[(pending_id, Hold { amount: 0, ..hold })], 0),
+            refused(&[(pending_id, Hold { from_account: AccountIndex(7), ..hold })], 9),
+        ];
+        expect![[r#"
+            restored
+            account a has 9 held, but its pending transfers add up to 0
+            account a has 0 held, but its pending transfers add up to 9
+            account a has 9, of which 10 are held: below its floor of 0
+            account a has 9, of which -1 are held: below its floor of 0
+            pending transfer 01010101-0101-0101-0101-010101010101 cannot be: pending transfer 01010101-0101-0101-0101-010101010101 is opened a second time
+            account a has 9 held, but its pending transfers add up to 18
+            pending transfer 01010101-0101-0101-0101-010101010101 cannot be: pending transfer 01010101-0101-0101-0101-010101010101 is not between two client accounts of one asset
+            pending transfer 01010101-0101-0101-0101-010101010101 cannot be: amount 0 is not positive
+            pending transfer 01010101-0101-0101-0101-010101010101 cannot be: account #7 is named before it is opened; 3 accounts are open"#]].assert_eq(&shown.join("\n"));
     }
 }

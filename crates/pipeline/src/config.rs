@@ -48,8 +48,26 @@ pub struct Config {
     pub event_bytes_retained_max: u64,
     /// Subscribers of the event topic. Full: a subscription is refused.
     pub event_subscribers_max: u32,
+    /// Bytes of a segment of the log at most, about: see [`segment_limit`](crate::segment_limit). Each segment must be
+    /// announced by [`Input::SegmentReady`](crate::Input::SegmentReady) before a record is made for it. `None`: the log is
+    /// one segment, for which there is always room.
+    pub segment_bytes: Option<u64>,
+    /// What an append that is reported done vouches for.
+    pub appended_is: AppendedIs,
     /// Key of the in-memory hash tables; never influences order, bytes or digest.
     pub hash_seed: u64,
+}
+
+/// What [`Input::Appended`](crate::Input::Appended) says of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppendedIs {
+    /// They survive the loss of power. Seals name them as durable.
+    #[default]
+    Durable,
+    /// They survive the end of the process, but perhaps not the loss of power. The durable mark of the seals stays at what
+    /// was recovered, until [`Input::Close`](crate::Input::Close), before which the driver makes all of it durable.
+    Written,
 }
 
 /// A header and a seal, and the record that goes beyond the limit.
@@ -76,6 +94,8 @@ impl Default for Config {
             event_batches_retained_max: 1_024,
             event_bytes_retained_max: 8 << 20,
             event_subscribers_max: 1_024,
+            segment_bytes: None,
+            appended_is: AppendedIs::Durable,
             hash_seed: 0,
         }
     }
@@ -101,7 +121,7 @@ impl core::error::Error for ConfigError {}
 impl Config {
     /// Refuses zero limits, and a memory of recent ids too small to cover what is in flight.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 17] = [
+        let positive: [(&'static str, u64); 18] = [
             ("commands_max", self.commands_max.into()),
             ("commands_bytes_max", self.commands_bytes_max),
             ("visibility_timeout_micros", self.visibility_timeout_micros),
@@ -119,6 +139,7 @@ impl Config {
             ("event_batches_retained_max", self.event_batches_retained_max.into()),
             ("event_bytes_retained_max", self.event_bytes_retained_max),
             ("event_subscribers_max", self.event_subscribers_max.into()),
+            ("segment_bytes", self.segment_bytes.unwrap_or(1)),
         ];
         for (field, number) in positive {
             if number == 0 {

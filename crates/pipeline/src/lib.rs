@@ -29,11 +29,12 @@ mod metadata;
 mod read_models;
 mod recent;
 mod replay;
+mod segments;
 mod snapshot;
 mod types;
 
 pub use command_bytes::{Malformed, decode_command, encode_command};
-pub use config::{Config, ConfigError};
+pub use config::{AppendedIs, Config, ConfigError};
 pub use content::{CONTENT_KIND, LogIdentity, RECORD_VERSION, decode_events, encode_events};
 pub use follower::{FollowError, Follower};
 pub use lines::LedgerContent;
@@ -41,8 +42,11 @@ pub use lines_recovery::{CorruptLines, LinesRecovered, LinesRecovery, TornLines}
 pub use machine::{Pipeline, Stats, Totals};
 pub use metadata::{METADATA_DEPTH_MAX, MetadataError, parse_metadata};
 pub use read_models::{DurableBatch, Elsewhere, Fold, ReadModels};
-pub use replay::{NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError};
-pub use snapshot::{DurableView, SNAPSHOT_MAGIC, SNAPSHOT_VERSION, Snapshot, SnapshotAccount, SnapshotError};
+pub use replay::{Frames, NotedBorder, Recovered, Recovery, RecoveryError, Replay, ReplayError, read_record};
+pub use segments::{Place, SEGMENT_BYTES_MIN, segment_limit};
+pub use snapshot::{
+    DurableView, SNAPSHOT_MAGIC, SNAPSHOT_VERSION, Snapshot, SnapshotAccount, SnapshotError, SnapshotWriter,
+};
 pub use types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
 
 #[cfg(test)]

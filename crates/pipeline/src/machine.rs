@@ -14,8 +14,9 @@ use crate::content::{self, LogIdentity};
 use crate::read_models::{DurableBatch, Executed, ReadModels};
 use crate::recent::RecentIds;
 use crate::replay::Recovered;
+use crate::segments::{Place, Room, Segments};
 use crate::types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
-use crate::{Config, ConfigError};
+use crate::{AppendedIs, Config, ConfigError};
 
 mod reads;
 
@@ -37,6 +38,9 @@ pub struct Pipeline<R = Projections> {
     read_models: R,
     recent: RecentIds,
     commands: Queue,
+    /// Commands that were pushed and not pulled yet, by their positions in the queue, so that they need not be read from
+    /// their bytes. What comes back to the queue later is read.
+    fresh: VecDeque<(u64, Request)>,
     events: Topic,
     /// Commands pulled from the queue, in order; the head is executed as soon as its look-up is answered.
     stage: VecDeque<Staged>,
@@ -44,6 +48,7 @@ pub struct Pipeline<R = Projections> {
     /// How many ids those ask for.
     gateway_ids: u32,
     encoder: Encoder,
+    segments: Segments,
     gathering: Batch,
     in_flight: VecDeque<Batch>,
     /// Replies and acks that wait for an append, in order of what they need.
@@ -51,6 +56,8 @@ pub struct Pipeline<R = Projections> {
     repeats_waiting: u32,
     next_sequence: u64,
     durable_before: u64,
+    /// The durable mark of the seals while appends are only [`AppendedIs::Written`].
+    known_durable_before: u64,
     durable_digest: Digest,
     /// The seal behind the last durable record; `None` if there is no seal, or records stand behind it.
     durable_border: Option<SealBorder>,
@@ -94,6 +101,8 @@ pub struct Totals {
     pub conflicts: u64,
     /// `Busy` answered.
     pub busy: u64,
+    /// `StorageFull` answered.
+    pub storage_full: u64,
     /// Dead letters answered.
     pub dead_lettered: u64,
     /// Look-ups asked.
@@ -154,6 +163,7 @@ struct GatewayLookup {
 #[derive(Clone, Default)]
 struct Batch {
     bytes: Vec<u8>,
+    place: Place,
     sealed: Bytes,
     /// Of the ledger as of the batch's last record.
     digest: Digest,
@@ -194,6 +204,8 @@ impl<R: ReadModels> Pipeline<R> {
         let ledger = Ledger::new(config.hash_seed);
         let mut pipeline = Pipeline::build(config, identity, generation, ledger, read_models, encoder)?;
         pipeline.gathering.bytes = bytes;
+        pipeline.gathering.place = Place::New;
+        pipeline.segments.begins_at(0);
         Ok(pipeline)
     }
 
@@ -220,9 +232,18 @@ impl<R: ReadModels> Pipeline<R> {
         let mut pipeline = Pipeline::build(config, identity, generation, ledger, projections, encoder)?;
         pipeline.next_sequence = next_sequence;
         pipeline.durable_before = next_sequence;
+        pipeline.known_durable_before = next_sequence;
         pipeline.gathering.first_sequence = next_sequence;
         pipeline.recorded_at = recorded_at;
         Ok(pipeline)
+    }
+
+    /// Says at which byte of the log the segment begins that it stands in. Without it, at the byte where the pipeline
+    /// went on.
+    #[must_use]
+    pub fn in_segment_at(mut self, at_byte: u64) -> Self {
+        self.segments.begins_at(at_byte);
+        self
     }
 
     fn build(
@@ -251,6 +272,7 @@ impl<R: ReadModels> Pipeline<R> {
         Ok(Pipeline {
             recent: RecentIds::new(config.recent_ids_max, config.in_flight_max(), config.hash_seed),
             commands: Queue::new(queue).expect("validated above"),
+            fresh: VecDeque::new(),
             events: Topic::new(topic).expect("validated above"),
             config: config.clone(),
             identity,
@@ -262,6 +284,7 @@ impl<R: ReadModels> Pipeline<R> {
             gateway_lookups: VecDeque::new(),
             gateway_ids: 0,
             durable_border: encoder.border(),
+            segments: Segments::new(config.segment_bytes, encoder.bytes()),
             encoder,
             gathering: Batch::default(),
             in_flight: VecDeque::new(),
@@ -269,6 +292,7 @@ impl<R: ReadModels> Pipeline<R> {
             repeats_waiting: 0,
             next_sequence: 0,
             durable_before: 0,
+            known_durable_before: 0,
             durable_digest,
             recorded_at: Timestamp::ZERO,
             totals: Totals::default(),
@@ -278,10 +302,12 @@ impl<R: ReadModels> Pipeline<R> {
     /// Takes one input and works until nothing more can be done without an answer from the driver.
     pub fn handle_input(&mut self, now: Timestamp, input: Input, outputs: &mut Vec<Output>) {
         match input {
-            Input::Submit(requests) => self.submit(now, &requests, outputs),
+            Input::Submit(requests) => self.submit(now, requests, outputs),
             Input::Lookups(lookups) => self.take_lookups(now, &lookups, outputs),
             Input::Appended { before } => self.appended(now, before, outputs),
             Input::AppendFailed => self.stop(now, outputs),
+            Input::SegmentReady => self.segments.ready(),
+            Input::StorageFull => self.segments.storage_full(),
             Input::Redrive { max } => {
                 let mut happened = Vec::new();
                 self.commands.redrive_oldest(now, max, &mut happened);
@@ -318,7 +344,10 @@ impl<R: ReadModels> Pipeline<R> {
             .front()
             .map(|lookup| Deadline { at: lookup.expires_at, reason: "a look-up for a full queue expires" });
         // Without room for its record it waits for the append that makes room.
-        let expiry = self.ledger.next_expiry().filter(|_| self.state == State::Running && self.has_room());
+        let expiry = self
+            .ledger
+            .next_expiry()
+            .filter(|_| self.state == State::Running && self.has_room() && self.has_segment());
         let expiry = expiry.map(|(at, _)| Deadline { at, reason: "a pending transfer expires" });
         let deadlines = [lookup, self.commands.poll_timeout(), expiry];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
@@ -326,7 +355,7 @@ impl<R: ReadModels> Pipeline<R> {
 
     // The gateway.
 
-    fn submit(&mut self, now: Timestamp, requests: &[Request], outputs: &mut Vec<Output>) {
+    fn submit(&mut self, now: Timestamp, requests: Vec<Request>, outputs: &mut Vec<Output>) {
         self.totals.requests += requests.len() as u64;
         if self.state != State::Running {
             for request in requests {
@@ -353,8 +382,9 @@ impl<R: ReadModels> Pipeline<R> {
         for (request, transaction_id, range) in accepted {
             let id = MessageId(transaction_id.as_bytes());
             let message = Message { id, body: bodies.slice(range), timestamp: now };
-            if let Err(refused) = self.commands.push(now, message) {
-                self.refuse_push(now, request, &refused, outputs);
+            match self.commands.push(now, message) {
+                Ok(position) => self.fresh.push_back((position, request)),
+                Err(refused) => self.refuse_push(now, request, &refused, outputs),
             }
         }
     }
@@ -363,7 +393,7 @@ impl<R: ReadModels> Pipeline<R> {
     fn refuse_push(
         &mut self,
         now: Timestamp,
-        request: &Request,
+        request: Request,
         refused: &PushRefused,
         outputs: &mut Vec<Output>,
     ) {
@@ -385,7 +415,7 @@ impl<R: ReadModels> Pipeline<R> {
         self.gateway_ids += ids_count;
         self.gateway_lookups.push_back(GatewayLookup {
             request_id: request.request_id,
-            command: request.command.clone(),
+            command: request.command,
             ids,
             busy,
             expires_at: now.saturating_add_micros(self.config.visibility_timeout_micros),
@@ -630,8 +660,8 @@ impl<R: ReadModels> Pipeline<R> {
         let mut deliveries: Vec<Delivery> = Vec::new();
         self.commands.pull(now, CONSUMER, room, u64::MAX, &mut deliveries);
         for delivery in deliveries {
-            match open_envelope(&delivery.message.body) {
-                Ok((request_id, command)) => {
+            match self.open(&delivery) {
+                Ok(Request { request_id, command }) => {
                     let mut ids = Ids::of(&command);
                     for asked in ids.all_mut() {
                         match self.recent.find(&asked.transaction_id) {
@@ -652,20 +682,47 @@ impl<R: ReadModels> Pipeline<R> {
         }
     }
 
+    /// The command of a delivery.
+    fn open(&mut self, delivery: &Delivery) -> Result<Request, crate::Malformed> {
+        let position = delivery.token.position;
+        while let Some((fresh, request)) = self.fresh.pop_front() {
+            if fresh == position {
+                return Ok(request);
+            }
+            if fresh > position {
+                self.fresh.push_front((fresh, request));
+                break;
+            }
+        }
+        let (request_id, command) = open_envelope(&delivery.message.body)?;
+        Ok(Request { request_id, command })
+    }
+
     fn execute_staged(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
         while let Some(head) = self.stage.front() {
             if !head.ids.are_answered() || !self.has_room() {
                 return;
             }
-            let Some(staged) = self.stage.pop_front() else { return };
             // An equal command may have been executed while this one waited for its look-up.
-            match self.known_answer(&staged.command, &staged.ids) {
-                Some((needs_before, answer)) => {
+            let Some(staged) = self.stage.pop_front() else { return };
+            let known = self.known_answer(&staged.command, &staged.ids);
+            let room = if known.is_some() { Room::Here } else { self.room() };
+            if room == Room::Later {
+                self.stage.push_front(staged);
+                return;
+            }
+            match (known, room) {
+                (Some((needs_before, answer)), _) => {
                     let Staged { token, request_id, .. } = staged;
                     let reply = Reply { request_id, answer };
                     self.answer_when_durable(now, needs_before, reply, Some(token), outputs);
                 }
-                None => self.execute(now, staged, outputs),
+                (None, Room::None) => {
+                    self.totals.storage_full += 1;
+                    self.reply(staged.request_id, Answer::StorageFull, outputs);
+                    self.ack(now, staged.token);
+                }
+                (None, Room::Here | Room::InNextSegment | Room::Later) => self.execute(now, staged, outputs),
             }
         }
     }
@@ -674,6 +731,15 @@ impl<R: ReadModels> Pipeline<R> {
     fn has_room(&self) -> bool {
         self.gathering.transactions < self.config.append_records_max
             && (self.gathering.bytes.len() as u64) < self.config.append_bytes_max
+    }
+
+    /// Whether the log has a place for one more record now.
+    fn has_segment(&self) -> bool {
+        matches!(self.room(), Room::Here | Room::InNextSegment)
+    }
+
+    fn room(&self) -> Room {
+        self.segments.room(self.encoder.bytes(), self.gathering.records.len())
     }
 
     fn execute(&mut self, now: Timestamp, staged: Staged, outputs: &mut Vec<Output>) {
@@ -726,6 +792,11 @@ impl<R: ReadModels> Pipeline<R> {
 
     /// Applies the events from `events_start` on and makes one record of them.
     fn record(&mut self, kind: CommandKind, transactions: u32, events_start: usize) -> u64 {
+        if self.room() == Room::InNextSegment {
+            self.segments.begin(self.encoder.bytes());
+            self.encoder.next_segment(&mut self.gathering.bytes);
+            self.gathering.place = Place::New;
+        }
         let events = &self.gathering.events[events_start..];
         for event in events {
             self.ledger.apply(event);
@@ -766,7 +837,7 @@ impl<R: ReadModels> Pipeline<R> {
     fn expire_due(&mut self) {
         for _ in 0..self.config.expiries_max {
             let due = self.ledger.next_expiry().filter(|(at, _)| *at <= self.recorded_at);
-            let Some((_, pending_id)) = due.filter(|_| self.has_room()) else { return };
+            let Some((_, pending_id)) = due.filter(|_| self.has_room() && self.has_segment()) else { return };
             let events_start = self.gathering.events.len();
             self.ledger.expire(self.recorded_at, pending_id, &mut self.gathering.events);
             let sequence = self.record(CommandKind::ExpireTransfer, 1, events_start);
@@ -806,13 +877,18 @@ impl<R: ReadModels> Pipeline<R> {
     fn seal(&mut self, outputs: &mut Vec<Output>) {
         let mut batch = core::mem::take(&mut self.gathering);
         self.gathering.first_sequence = self.next_sequence;
-        self.encoder.seal(self.generation, self.recorded_at, self.durable_before, &mut batch.bytes);
+        let durable_before = match self.config.appended_is {
+            AppendedIs::Durable => self.durable_before,
+            AppendedIs::Written => self.known_durable_before,
+        };
+        self.encoder.seal(self.generation, self.recorded_at, durable_before, &mut batch.bytes);
         batch.digest = self.ledger.digest();
         batch.border = self.encoder.border();
         batch.sealed = Bytes::from(core::mem::take(&mut batch.bytes));
         outputs.push(Output::Append(Append {
             first_sequence: batch.first_sequence,
             next_sequence: self.next_sequence,
+            place: batch.place,
             bytes: batch.sealed.clone(),
         }));
         self.in_flight.push_back(batch);
@@ -862,7 +938,7 @@ impl<R: ReadModels> Pipeline<R> {
     }
 
     fn hand_on(&mut self, batch: Batch) {
-        let Batch { bytes: _, sealed, digest, border, first_sequence, records, events, transactions: _ } = batch;
+        let Batch { sealed, digest, border, first_sequence, records, events, .. } = batch;
         self.read_models.publish(DurableBatch {
             bytes: sealed,
             border: border.expect("a batch ends in a seal"),
@@ -902,6 +978,7 @@ impl<R: ReadModels> Pipeline<R> {
 
     fn close(&mut self, outputs: &mut Vec<Output>) {
         if self.state == State::Running && self.is_settled() && self.next_sequence > 0 {
+            self.known_durable_before = self.durable_before;
             self.seal(outputs);
             self.state = State::Closed;
         }

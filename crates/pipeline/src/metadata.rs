@@ -253,16 +253,23 @@ mod tests {
             &expect![[r#"{"Z":9223372036854775807,"a":"A/\n","b":[1,-2,true,null,{}]}"#]],
         );
         check(r#"{"é":"\ud83d\ude00","e":0}"#, &expect![[r#"{"e":0,"é":"😀"}"#]]);
-        check(r#"{"zero":-0}"#, &expect![[r#"{"zero":0}"#]]);
+        check(
+            r#"{"zero":-0}"#,
+            &expect![
+                "metadata, `zero`: not valid: invalid type: floating point `-0.0`, expected a string, an integer of 64 bits, a truth value, null, an array or an object at line 1 column 10"
+            ],
+        );
     }
 
     #[test]
     fn a_fault_is_named_with_its_path() {
-        check("", &expect!["metadata: no JSON: EOF while parsing a value at line 1 column 0"]);
+        check("", &expect!["metadata: not valid: EOF while parsing a value at line 1 column 0"]);
         check("[1]", &expect!["metadata: not a JSON object; put it into braces"]);
         check(
             r#"{"a":1.5}"#,
-            &expect!["metadata, `a`: the number is no integer of 64 bits; write it as a string"],
+            &expect![
+                "metadata, `a`: not valid: invalid type: floating point `1.5`, expected a string, an integer of 64 bits, a truth value, null, an array or an object at line 1 column 8"
+            ],
         );
         check(
             r#"{"a":{"b":[0,9223372036854775808]}}"#,

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 use journal::SealBorder;
-use ledger::{CommandKind, Digest, Event, Record, TransactionId};
+use ledger::{CommandKind, Digest, Event, Ledger, Record, TransactionId};
 use projection::Projections;
 use time::Timestamp;
 
@@ -18,8 +18,8 @@ pub trait Fold {
     /// The record that has this transaction id already; no second one may have it.
     fn sequence_of(&self, id: &TransactionId) -> Option<u64>;
 
-    /// Takes the next record; its frame begins at this byte of the log's binary form.
-    fn fold(&mut self, record: &Record<'_>, at_byte: u64);
+    /// Takes the next record, behind which the ledger stands; its frame begins at this byte of the log's binary form.
+    fn fold(&mut self, ledger: &Ledger, record: &Record<'_>, at_byte: u64);
 }
 
 /// The records of one append, durable and in order, with what it takes to go on behind them.
@@ -85,7 +85,7 @@ impl Fold for Projections {
         self.transactions.found(id).map(|found| found.sequence)
     }
 
-    fn fold(&mut self, record: &Record<'_>, _at_byte: u64) {
+    fn fold(&mut self, _ledger: &Ledger, record: &Record<'_>, _at_byte: u64) {
         Projections::fold(self, record);
     }
 }

@@ -23,10 +23,20 @@ pub struct Replay {
     stopped: bool,
     record_at_byte: u64,
     applied: u64,
+    frames: Frames,
     /// Borders are noted at least so many bytes apart, if at all.
     note_every_bytes: Option<u64>,
     noted: Vec<NotedBorder>,
     noted_at_byte: u64,
+}
+
+/// How many frames of each kind were read, records apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frames {
+    /// Headers: segments, that is.
+    pub headers: u64,
+    /// Seals.
+    pub seals: u64,
 }
 
 /// A place behind a seal, from which the log can be read without what stands before it.
@@ -108,6 +118,7 @@ impl Replay {
             stopped: false,
             record_at_byte: 0,
             applied: 0,
+            frames: Frames::default(),
             note_every_bytes: None,
             noted: Vec::new(),
             noted_at_byte: 0,
@@ -129,12 +140,12 @@ impl Replay {
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<(), ReplayError> {
         let mut repeated = None;
-        let pushed = self.push_with(bytes, |record, at_byte| {
+        let pushed = self.push_with(bytes, |ledger, record, at_byte| {
             repeated = repeated_id(record, models);
             if repeated.is_some() {
                 return ControlFlow::Break(());
             }
-            models.fold(record, at_byte);
+            models.fold(ledger, record, at_byte);
             each(record);
             ControlFlow::Continue(())
         });
@@ -152,13 +163,13 @@ impl Replay {
         bytes: &[u8],
         mut each: impl FnMut(&Record<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
-        self.push_with(bytes, |record, _| each(record))
+        self.push_with(bytes, |_, record, _| each(record))
     }
 
     fn push_with(
         &mut self,
         bytes: &[u8],
-        mut each: impl FnMut(&Record<'_>, u64) -> ControlFlow<()>,
+        mut each: impl FnMut(&Ledger, &Record<'_>, u64) -> ControlFlow<()>,
     ) -> Result<(), ReplayError> {
         if self.stopped {
             return Ok(());
@@ -171,14 +182,18 @@ impl Replay {
                 Err(damage) => return Err(ReplayError::Damage(damage)),
             };
             match item {
-                Item::Header(header) => check_header(&header, self.applied)?,
+                Item::Header(header) => {
+                    check_header(&header, self.applied)?;
+                    self.frames.headers += 1;
+                }
                 Item::Seal { .. } => {
+                    self.frames.seals += 1;
                     if let Some(bytes_min) = self.note_every_bytes {
                         self.note(bytes_min);
                     }
                 }
                 Item::Record { meta, payload, at_byte } => {
-                    let kind = read_record(&meta, payload, at_byte, &mut self.events)?;
+                    let kind = known_record(&meta, payload, at_byte, &mut self.events)?;
                     let record = Record {
                         sequence: meta.sequence,
                         recorded_at: meta.recorded_at,
@@ -189,7 +204,7 @@ impl Replay {
                     apply(&mut self.ledger, &record, at_byte)?;
                     self.record_at_byte = at_byte;
                     self.applied += 1;
-                    if each(&record, at_byte).is_break() {
+                    if each(&self.ledger, &record, at_byte).is_break() {
                         self.stopped = true;
                         return Ok(());
                     }
@@ -219,6 +234,16 @@ impl Replay {
     /// The ledger as of the last record.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The frames read so far.
+    pub fn frames(&self) -> Frames {
+        self.frames
+    }
+
+    /// The bytes taken and not read: after a damage, what [`TailSearch`] wants first.
+    pub fn undecoded(&self) -> &[u8] {
+        self.decoder.undecoded()
     }
 
     /// Where the log could be continued; `None` before its header.
@@ -266,20 +291,36 @@ fn check_header(header: &Header, applied: u64) -> Result<(), ReplayError> {
 }
 
 /// Reads a record's events in the place of those before.
-fn read_record(
+fn known_record(
     meta: &RecordMeta,
     payload: &[u8],
     at_byte: u64,
     events: &mut Vec<Event>,
 ) -> Result<CommandKind, ReplayError> {
-    let unreadable = |what| ReplayError::Unreadable { at_byte, sequence: meta.sequence, what };
-    let kind = known_kind(meta.kind, meta.kind_version).ok_or_else(|| {
-        unreadable(alloc::format!("kind {} version {} is unknown", meta.kind, meta.kind_version))
-    })?;
+    if known_kind(meta.kind, meta.kind_version).is_none() {
+        let what = alloc::format!("kind {} version {} is unknown", meta.kind, meta.kind_version);
+        return Err(ReplayError::Unreadable { at_byte, sequence: meta.sequence, what });
+    }
+    read_record(meta, payload, events).map_err(|Malformed { at_byte: in_payload, expected }| {
+        let what = alloc::format!("expected {expected} at byte {in_payload} of its payload");
+        ReplayError::Unreadable { at_byte, sequence: meta.sequence, what }
+    })
+}
+
+/// Reads the events of one record, in the place of those before, and its kind. What the record has to do with others is
+/// not checked.
+///
+/// # Errors
+/// The kind is unknown, or the payload is not that of its kind.
+pub fn read_record(
+    meta: &RecordMeta,
+    payload: &[u8],
+    events: &mut Vec<Event>,
+) -> Result<CommandKind, Malformed> {
+    let unknown = Malformed { at_byte: 0, expected: "a kind and version of record that is known" };
+    let kind = known_kind(meta.kind, meta.kind_version).ok_or(unknown)?;
     events.clear();
-    decode_events(payload, events).map_err(|Malformed { at_byte, expected }| {
-        unreadable(alloc::format!("expected {expected} at byte {at_byte} of its payload"))
-    })?;
+    decode_events(payload, events)?;
     Ok(kind)
 }
 
@@ -409,6 +450,11 @@ impl<R: Fold> Recovery<R> {
     /// The places kept since the last call, in order.
     pub fn take_noted(&mut self) -> Vec<NotedBorder> {
         core::mem::take(&mut self.replay.noted)
+    }
+
+    /// Whether a damage was found: what follows is not applied, and only judges it.
+    pub fn has_damage(&self) -> bool {
+        self.search.is_some()
     }
 
     /// The records applied so far.

@@ -1,6 +1,6 @@
 //! The state of a ledger's log behind one of its seals, as bytes (docs/LOG.md, "The snapshot").
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,8 +30,8 @@ const ACCOUNT_BYTES_MIN: usize = 2 + 4 + 8 + 8 + 8;
 /// The least that a pending transfer takes: its id, two accounts, an amount and that it has no deadline.
 const HOLD_BYTES_MIN: usize = 16 + 4 + 4 + 8 + 1;
 
-/// What is durable, copied out of a pipeline at one moment: a copy costs O(accounts + open pending transfers) and is taken on the thread of the
-/// pipeline, [`DurableView::encode`] then runs on any other.
+/// What is durable, copied out of read models at one moment: a copy costs O(accounts + open pending transfers), and
+/// [`DurableView::encode`] then runs on any thread.
 #[derive(Clone)]
 pub struct DurableView {
     pub(crate) identity: LogIdentity,
@@ -200,7 +200,8 @@ impl SnapshotAccount {
         AccountView { name, asset, scale: *scale, floor: *floor, posted: *posted, pending: *pending }
     }
 
-    pub(crate) fn row(&self) -> BalanceRow<'_> {
+    /// As a row of the balances.
+    pub fn row(&self) -> BalanceRow<'_> {
         let SnapshotAccount { name, asset, scale, floor, posted, pending } = self;
         BalanceRow { name, asset, scale: *scale, floor: *floor, posted: *posted, pending: *pending }
     }
@@ -220,45 +221,101 @@ fn encode<'a>(
     accounts: impl ExactSizeIterator<Item = AccountView<'a>> + Clone,
     holds: impl ExactSizeIterator<Item = (TransactionId, Hold)>,
 ) -> Vec<u8> {
-    let mut numbers: BTreeMap<&Asset, u32> = BTreeMap::new();
     let mut assets: Vec<(&Asset, u8)> = Vec::new();
+    let mut seen: BTreeSet<&Asset> = BTreeSet::new();
     for account in accounts.clone() {
-        numbers.entry(account.asset).or_insert_with(|| {
+        if seen.insert(account.asset) {
             assets.push((account.asset, account.scale));
-            count(assets.len() - 1)
-        });
+        }
     }
     let mut out = Vec::with_capacity(2_048 + accounts.len() * 56 + holds.len() * 41);
-    encode_fixed(identity, border, counts.checkpoint(), digest, &mut out);
-    out.push(small(KINDS_COUNT));
-    out.push(small(RESULTS_COUNT));
-    for counted in counts.all().iter().flatten() {
-        out.extend_from_slice(&counted.to_le_bytes());
-    }
-    out.extend_from_slice(&count(assets.len()).to_le_bytes());
-    for (asset, scale) in assets {
-        put_text(asset.as_str(), &mut out);
-        out.push(scale);
-    }
-    out.extend_from_slice(&count(accounts.len()).to_le_bytes());
-    for account in accounts {
-        put_text(account.name.as_str(), &mut out);
-        out.extend_from_slice(&numbers[account.asset].to_le_bytes());
-        out.extend_from_slice(&account.floor.to_le_bytes());
-        out.extend_from_slice(&account.posted.to_le_bytes());
-        out.extend_from_slice(&account.pending.to_le_bytes());
-    }
-    out.extend_from_slice(&count(holds.len()).to_le_bytes());
-    for (pending_id, Hold { from_account, to_account, amount, expires_at }) in holds {
-        out.extend_from_slice(&pending_id.as_bytes());
-        out.extend_from_slice(&from_account.0.to_le_bytes());
-        out.extend_from_slice(&to_account.0.to_le_bytes());
-        out.extend_from_slice(&amount.to_le_bytes());
-        put_time(expires_at, &mut out);
-    }
-    let hash = blake3::hash(&out);
-    out.extend_from_slice(hash.as_bytes());
+    let accounts_count = count(accounts.len());
+    let mut writer =
+        SnapshotWriter::begin(identity, border, digest, counts, assets, accounts_count, &mut out);
+    writer.accounts(accounts, &mut out);
+    writer.finish(holds, &mut out);
     out
+}
+
+/// Writes a snapshot piece by piece, so that nobody has to hold all of it, or to stand still for it. What it appends is for
+/// its caller to take away whenever it wants.
+pub struct SnapshotWriter {
+    hasher: blake3::Hasher,
+    /// Numbers of assets.
+    numbers: BTreeMap<Asset, u32>,
+    accounts_left: u32,
+}
+
+impl SnapshotWriter {
+    /// Appends everything before the accounts. `assets` are all of the ledger's, with their scales, in the order in which
+    /// its accounts name them first.
+    pub fn begin<'a>(
+        identity: &LogIdentity,
+        border: Option<&SealBorder>,
+        digest: Digest,
+        counts: &Counts,
+        assets: impl IntoIterator<Item = (&'a Asset, u8)>,
+        accounts_count: u32,
+        out: &mut Vec<u8>,
+    ) -> SnapshotWriter {
+        let start = out.len();
+        encode_fixed(identity, border, counts.checkpoint(), digest, out);
+        out.push(small(KINDS_COUNT));
+        out.push(small(RESULTS_COUNT));
+        for counted in counts.all().iter().flatten() {
+            out.extend_from_slice(&counted.to_le_bytes());
+        }
+        let assets_at = out.len();
+        out.extend_from_slice(&[0; 4]);
+        let mut numbers = BTreeMap::new();
+        for (asset, scale) in assets {
+            put_text(asset.as_str(), out);
+            out.push(scale);
+            numbers.insert(asset.clone(), count(numbers.len()));
+        }
+        out[assets_at..assets_at + 4].copy_from_slice(&count(numbers.len()).to_le_bytes());
+        out.extend_from_slice(&accounts_count.to_le_bytes());
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&out[start..]);
+        SnapshotWriter { hasher, numbers, accounts_left: accounts_count }
+    }
+
+    /// Appends the next accounts, in the order of their indices.
+    ///
+    /// # Panics
+    /// If they are more than were announced, or one has an asset that was not.
+    pub fn accounts<'a>(&mut self, accounts: impl IntoIterator<Item = AccountView<'a>>, out: &mut Vec<u8>) {
+        let start = out.len();
+        for account in accounts {
+            self.accounts_left = self.accounts_left.checked_sub(1).expect("as many accounts as announced");
+            put_text(account.name.as_str(), out);
+            out.extend_from_slice(&self.numbers[account.asset].to_le_bytes());
+            out.extend_from_slice(&account.floor.to_le_bytes());
+            out.extend_from_slice(&account.posted.to_le_bytes());
+            out.extend_from_slice(&account.pending.to_le_bytes());
+        }
+        self.hasher.update(&out[start..]);
+    }
+
+    /// Appends the open pending transfers, in the order of their ids, and the hash that ends the snapshot.
+    ///
+    /// # Panics
+    /// If accounts are missing.
+    pub fn finish(mut self, holds: impl ExactSizeIterator<Item = (TransactionId, Hold)>, out: &mut Vec<u8>) {
+        assert_eq!(self.accounts_left, 0, "a snapshot holds all accounts");
+        let start = out.len();
+        out.extend_from_slice(&count(holds.len()).to_le_bytes());
+        for (pending_id, Hold { from_account, to_account, amount, expires_at }) in holds {
+            out.extend_from_slice(&pending_id.as_bytes());
+            out.extend_from_slice(&from_account.0.to_le_bytes());
+            out.extend_from_slice(&to_account.0.to_le_bytes());
+            out.extend_from_slice(&amount.to_le_bytes());
+            put_time(expires_at, out);
+        }
+        self.hasher.update(&out[start..]);
+        let hash = self.hasher.finalize();
+        out.extend_from_slice(hash.as_bytes());
+    }
 }
 
 fn encode_fixed(

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use ledger::{Command, TransactionId, TransactionResult};
 use projection::Found;
 
+use crate::segments::Place;
+
 /// A client's command, as it comes in at the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -31,6 +33,12 @@ pub enum Input {
     /// Seals a settled log as wholly durable, with an append that holds no record; ignored while anything is in
     /// flight. Nothing is accepted afterwards.
     Close,
+    /// One more segment is ready to be written to: the one that the log stands in if it was not yet, else a further one.
+    /// Wanted only with a [`Config::segment_bytes`](crate::Config::segment_bytes): without room nothing is executed.
+    SegmentReady,
+    /// There is no room to get the next segment ready, until [`Input::SegmentReady`]. What needs it is answered
+    /// [`Answer::StorageFull`].
+    StorageFull,
     /// Puts up to `max` dead letters, the oldest first, back into the command queue.
     Redrive {
         /// How many at most.
@@ -84,7 +92,10 @@ pub struct Append {
     pub first_sequence: u64,
     /// The record after its last; what [`Input::Appended`] says when it is durable.
     pub next_sequence: u64,
-    /// The bytes, ending in a seal. The first batch of a log begins with the log's header.
+    /// Which segment it goes to.
+    pub place: Place,
+    /// The bytes, ending in a seal. The first batch of a log begins with the log's header, the first of a further segment
+    /// with that segment's.
     pub bytes: Bytes,
 }
 
@@ -134,6 +145,8 @@ pub enum Answer {
         /// The id of the command.
         transaction_id: TransactionId,
     },
+    /// There is no room for the command's record, so it was not executed; it consumed no id. Send it again later.
+    StorageFull,
     /// The pipeline stopped after a failed append; the outcome is unknown. Repeat with the same id.
     Unavailable,
 }

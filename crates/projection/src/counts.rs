@@ -1,12 +1,14 @@
 //! How many commands came to which end.
 
-use ledger::{AccountIndex, AccountName, CommandKind, LINKED_MAX, Reason, Record, TransactionResult};
+use ledger::{
+    AccountIndex, AccountName, CommandKind, LINKED_MAX, Reason, Record, Transaction, TransactionResult,
+};
 
 use crate::{advance, transactions_of};
 
 /// How many commands of each kind completed, and how many were refused for which reason. Members of a group count under
 /// their own kinds; the group counts once more under its own, as refused for the reason of the member that was to blame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     checkpoint: u64,
     /// By the number of the kind, then by that of the result.
@@ -19,8 +21,9 @@ pub const KINDS_COUNT: usize = CommandKind::ALL.len();
 pub const RESULTS_COUNT: usize = 1 + Reason::ALL.len();
 
 impl Counts {
-    pub(crate) fn new() -> Counts {
-        Counts { checkpoint: 0, counts: Default::default() }
+    /// No commands.
+    pub fn new() -> Counts {
+        Counts::default()
     }
 
     /// These counts, as [`Counts::all`] gives them, of the records below `checkpoint`. `None` if so many records cannot
@@ -113,23 +116,41 @@ impl Counts {
     /// # Panics
     /// If the record is not the next one, or is none that the ledger writes.
     pub fn fold<'n>(&mut self, record: &Record<'_>, name: impl Fn(AccountIndex) -> &'n AccountName) {
-        advance(&mut self.checkpoint, record);
-        let is_group = record.kind == CommandKind::Linked;
-        let mut group = TransactionResult::Completed;
+        self.begin(record);
         for transaction in transactions_of(record) {
-            let result = transaction.result();
-            // Outside a group the record says the kind, and no names are needed to tell it.
-            let kind = if is_group { transaction.kind(|index| name(index)) } else { record.kind };
-            self.counts[row(kind)][usize::from(result.as_u8())] += 1;
-            if result != TransactionResult::Refused(Reason::LinkedFailed)
-                && result != TransactionResult::Completed
-            {
-                group = result;
-            }
+            self.take(record, &transaction, &name);
         }
-        if is_group {
-            self.counts[row(CommandKind::Linked)][usize::from(group.as_u8())] += 1;
+    }
+
+    /// Moves to the next record; its transactions are taken one by one.
+    pub(crate) fn begin(&mut self, record: &Record<'_>) {
+        advance(&mut self.checkpoint, record);
+        if record.kind == CommandKind::Linked {
+            self.count_group(record);
         }
+    }
+
+    pub(crate) fn take<'n>(
+        &mut self,
+        record: &Record<'_>,
+        transaction: &Transaction<'_>,
+        name: impl Fn(AccountIndex) -> &'n AccountName,
+    ) {
+        // Outside a group the record says the kind, and no names are needed to tell it.
+        let kind = match record.kind {
+            CommandKind::Linked => transaction.kind(name),
+            kind => kind,
+        };
+        self.counts[row(kind)][usize::from(transaction.result().as_u8())] += 1;
+    }
+
+    /// A group came to what the member to blame came to, or it completed.
+    fn count_group(&mut self, record: &Record<'_>) {
+        let linked_failed = TransactionResult::Refused(Reason::LinkedFailed);
+        let results = transactions_of(record).map(|transaction| transaction.result());
+        let result = results.into_iter().find(|result| *result != linked_failed);
+        let result = result.expect("one member of a refused group has a reason of its own");
+        self.counts[row(CommandKind::Linked)][usize::from(result.as_u8())] += 1;
     }
 }
 

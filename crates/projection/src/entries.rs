@@ -120,6 +120,14 @@ impl Entries {
     /// # Panics
     /// If the record is not the next one, is none that the ledger writes, or makes more than `u32::MAX` entries.
     pub fn fold(&mut self, record: &Record<'_>) {
+        self.begin(record);
+        for transaction in transactions_of(record) {
+            self.take(&transaction);
+        }
+    }
+
+    /// Moves to the next record and opens its accounts; its transactions are taken one by one.
+    pub(crate) fn begin(&mut self, record: &Record<'_>) {
         advance(&mut self.checkpoint, record);
         for event in record.events {
             match event {
@@ -135,12 +143,9 @@ impl Entries {
                 | Event::TransactionFailed(_) => {}
             }
         }
-        for transaction in transactions_of(record) {
-            self.fold_transaction(&transaction);
-        }
     }
 
-    fn fold_transaction(&mut self, transaction: &Transaction<'_>) {
+    pub(crate) fn take(&mut self, transaction: &Transaction<'_>) {
         let number = self.rows;
         self.rows = number.checked_add(1).expect("history holds at most u32::MAX transactions");
         match transaction.body {

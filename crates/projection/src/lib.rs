@@ -25,6 +25,7 @@ mod counts;
 mod entries;
 pub mod history;
 mod pending;
+mod row_of;
 mod totals;
 mod transactions;
 
@@ -106,11 +107,17 @@ impl Projections {
     pub fn fold(&mut self, record: &Record<'_>) {
         self.balances.fold(record);
         self.pending.fold(record);
-        self.entries.fold(record);
-        self.transactions.fold(record);
         self.totals.fold(record);
+        self.entries.begin(record);
+        self.transactions.begin(record);
+        self.counts.begin(record);
         let names = self.balances.names();
-        self.counts.fold(record, |index| names.at(index.0).expect("the ledger names accounts that are open"));
+        let name = |index: AccountIndex| names.at(index.0).expect("the ledger names accounts that are open");
+        for transaction in transactions_of(record) {
+            self.entries.take(&transaction);
+            self.transactions.take(record, &transaction);
+            self.counts.take(record, &transaction, name);
+        }
     }
 
     /// Every record with a smaller sequence is in every projection: the smallest of the checkpoints, and the sequence of

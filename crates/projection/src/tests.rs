@@ -8,7 +8,10 @@ use std::{
 };
 
 use expect_test::{Expect, expect};
-use ledger::{AccountName, Command, CommandKind, Event, Ledger, Reason, TransactionId, TransactionResult};
+use ledger::{
+    AccountName, Command, CommandKind, Event, Ledger, LinkedTransfers, Metadata, Reason, TransactionId,
+    TransactionResult,
+};
 use proptest::prelude::*;
 use time::Timestamp;
 
@@ -34,8 +37,21 @@ impl Log {
         }
         let mut events = Vec::new();
         self.ledger.execute(Timestamp::ZERO, command, &mut events);
+        self.push(command.kind(), events);
+    }
+
+    /// Lets the next pending transfer expire, if one does.
+    fn expire(&mut self) {
+        if let Some((_, pending_id)) = self.ledger.next_expiry() {
+            let mut events = Vec::new();
+            self.ledger.expire(Timestamp::MAX, pending_id, &mut events);
+            self.push(CommandKind::ExpireTransfer, events);
+        }
+    }
+
+    fn push(&mut self, kind: CommandKind, events: Vec<Event>) {
         events.iter().for_each(|event| self.ledger.apply(event));
-        self.records.push((command.kind(), events));
+        self.records.push((kind, events));
     }
 
     fn record(&self, sequence: usize) -> Record<'_> {
@@ -55,11 +71,21 @@ fn id(number: u64) -> TransactionId {
     TransactionId::from_bytes(u128::from(number).to_be_bytes())
 }
 
-/// `open NAME ASSET BALANCE`, `transfer FROM TO AMOUNT`, `deposit TO AMOUNT`, `withdraw FROM AMOUNT`.
+/// `open NAME ASSET BALANCE`, `transfer FROM TO AMOUNT`, `deposit TO AMOUNT`, `withdraw FROM AMOUNT`, `pend FROM TO AMOUNT`,
+/// `post NUMBER AMOUNT`, `void NUMBER`, `floor NAME FLOOR`; what can, has metadata if its amount is odd, and a pending
+/// transfer has a deadline if it is even. `group COMMAND; COMMAND ...`, whose members have the numbers 100, 101 and so on of
+/// the line.
 fn parse(line: &str, number: u64) -> Command {
+    if let Some(members) = line.strip_prefix("group ") {
+        let numbered = (100 * number + 100..).zip(members.split(';'));
+        let members = numbered.map(|(number, member)| parse(member.trim(), number)).collect();
+        return Command::Linked { transfers: LinkedTransfers::new(members).unwrap() };
+    }
     let words: Vec<&str> = line.split_whitespace().collect();
     let name = |index: usize| words[index].parse::<AccountName>().unwrap();
-    let amount = |index: usize| words[index].parse().unwrap();
+    let amount = |index: usize| words[index].parse::<i64>().unwrap();
+    let is_odd = words.last().unwrap().parse().is_ok_and(|amount: i64| amount % 2 != 0);
+    let metadata = is_odd.then(|| Metadata::from_canonical(&format!("{{\"line\":{number}}}")).unwrap());
     let transaction_id = id(number);
     match words[0] {
         "open" => Command::OpenAccount {
@@ -74,9 +100,29 @@ fn parse(line: &str, number: u64) -> Command {
             from_account: name(1),
             to_account: name(2),
             amount: amount(3),
+            metadata,
         },
-        "deposit" => Command::Deposit { transaction_id, account: name(1), amount: amount(2) },
-        "withdraw" => Command::Withdrawal { transaction_id, account: name(1), amount: amount(2) },
+        "deposit" => Command::Deposit { transaction_id, account: name(1), amount: amount(2), metadata },
+        "withdraw" => Command::Withdrawal { transaction_id, account: name(1), amount: amount(2), metadata },
+        "pend" => Command::PendingTransfer {
+            transaction_id,
+            from_account: name(1),
+            to_account: name(2),
+            amount: amount(3),
+            expires_at: (!is_odd).then_some(Timestamp::MAX),
+            metadata,
+        },
+        "post" => Command::PostTransfer {
+            transaction_id,
+            pending_id: id(words[1].parse().unwrap()),
+            amount: Some(amount(2)),
+            metadata,
+        },
+        "void" => {
+            let pending_id = id(words[1].parse().unwrap());
+            Command::VoidTransfer { transaction_id, pending_id, metadata: None }
+        }
+        "floor" => Command::SetFloor { transaction_id, account: name(1), floor: amount(2) },
         other => panic!("unknown command {other}"),
     }
 }
@@ -84,7 +130,10 @@ fn parse(line: &str, number: u64) -> Command {
 fn log_of(text: &str) -> Log {
     let mut log = Log::new();
     for (number, line) in (0..).zip(text.lines()) {
-        log.run(&parse(line, number));
+        match line {
+            "expire" => log.expire(),
+            line => log.run(&parse(line, number)),
+        }
     }
     log
 }
@@ -93,28 +142,66 @@ fn log_of(text: &str) -> Log {
 fn show(projections: &Projections) -> String {
     let mut shown = format!("checkpoint {}\n", projections.checkpoint());
     for (index, row) in projections.balances.iter() {
-        shown += &format!("{index} {} {} {} scale {}\n", row.name, row.posted, row.asset, row.scale);
+        shown += &format!("{index} {} {} {} scale {}", row.name, row.posted, row.asset, row.scale);
+        if (row.pending, row.floor.min(0)) != (0, 0) && row.floor > i64::MIN {
+            shown += &format!(", {} held, floor {}", row.pending, row.floor);
+        }
+        shown += "\n";
         for entry in projections.entries_of(index, None, u32::MAX) {
             let other = projections.balances.row(entry.counterparty).name;
             let (amount, after) = (entry.amount, entry.balance_after);
             shown += &format!("   {} {} {amount:+} = {after}, {other}\n", entry.sequence, entry.kind);
         }
     }
-    for sequence in 0..projections.checkpoint() {
-        let row = projections.transactions.at(sequence).unwrap();
-        let name = |name: &Option<AccountName>| name.as_ref().map_or("-".to_string(), AccountName::to_string);
-        let (from, to) = (name(&row.from_account), name(&row.to_account));
-        let at = row.recorded_at.micros();
-        shown += &format!("{sequence} at {at}: {} {from} {to} {} {}\n", row.kind, row.amount, row.result);
+    for number in 0..projections.transactions.len() {
+        shown += &show_row(&projections.transactions.row(number).unwrap());
+    }
+    for (id, hold) in projections.pending.holds().iter() {
+        let (from, to) =
+            (projections.balances.row(hold.from_account), projections.balances.row(hold.to_account));
+        shown += &format!("open {} {} {} {}\n", short(&id), from.name, to.name, hold.amount);
     }
     for (asset, sum) in projections.totals.balances_total() {
         shown += &format!("total {asset} {sum}\n");
     }
     for kind in CommandKind::ALL {
         let (completed, failed) = (projections.counts.completed(kind), projections.counts.failed(kind));
-        shown += &format!("{kind}: {completed} completed, {failed} failed\n");
+        if (completed, failed) != (0, 0) {
+            shown += &format!("{kind}: {completed} completed, {failed} failed\n");
+        }
     }
     shown
+}
+
+fn short(id: &TransactionId) -> String {
+    match u128::from_be_bytes(id.as_bytes()) {
+        number if number < 1_000_000 => format!("{number}"),
+        _ => "derived".into(),
+    }
+}
+
+fn show_row(row: &TransactionRow) -> String {
+    let name = |name: &Option<AccountName>| name.as_ref().map_or("-".to_string(), AccountName::to_string);
+    let (from, to) = (name(&row.from_account), name(&row.to_account));
+    let (sequence, at) = (row.sequence, row.recorded_at.micros());
+    let mut shown = format!("{sequence} at {at}: {} {from} {to} {} {}", row.kind, row.amount, row.result);
+    if let Some(pending_id) = &row.pending_id {
+        shown += &format!(", of {}", short(pending_id));
+    }
+    if row.expires_at.is_some() {
+        shown += ", expires";
+    }
+    if let Some(floor) = row.floor {
+        shown += &format!(", floor {floor}");
+    }
+    if let Some(metadata) = &row.metadata {
+        shown += &format!(", {metadata}");
+    }
+    if let Some(settlement) = &row.settlement {
+        let Settlement { transaction_id, kind, amount, sequence, .. } = settlement;
+        shown += &format!(", settled by {} in {sequence}: {kind} {amount}", short(transaction_id));
+    }
+    shown + "\n"
 }
 
 fn check(text: &str, expected: &Expect) {
@@ -183,14 +270,14 @@ transfer carol alice 5",
             1 at 10: open_account - bob 0 completed
             2 at 20: open_account @world/USD @fees 7 completed
             3 at 30: deposit @world/EUR bob 50 completed
-            4 at 40: transfer alice bob 5 asset_mismatch
-            5 at 50: transfer alice ghost -3 amount_not_positive
+            4 at 40: transfer alice bob 5 asset_mismatch, {"line":4}
+            5 at 50: transfer alice ghost -3 amount_not_positive, {"line":5}
             6 at 60: withdrawal alice @world/USD 30 completed
-            7 at 70: withdrawal ghost - 1 unknown_from_account
-            8 at 80: deposit - @fees 1 reserved_account
+            7 at 70: withdrawal ghost - 1 unknown_from_account, {"line":7}
+            8 at 80: deposit - @fees 1 reserved_account, {"line":8}
             9 at 90: open_account - carol -5 amount_not_positive
             10 at 100: open_account @world/USD carol 5 completed
-            11 at 110: transfer carol alice 5 completed
+            11 at 110: transfer carol alice 5 completed, {"line":11}
             total USD 75
             total EUR 50
             open_account: 4 completed, 1 failed
@@ -199,6 +286,121 @@ transfer carol alice 5",
             withdrawal: 1 completed, 1 failed
         "#]],
     );
+}
+
+#[test]
+fn two_phases_groups_and_floors_show_where_they_belong() {
+    check(
+        "open a USD 100
+open b USD 0
+pend a b 40
+pend a b 31
+post 2 25
+post 2 25
+void 3
+pend a b 10
+expire
+floor a -50
+floor a -40
+pend b a 4
+group transfer a b 30; transfer b a 12; deposit b 3
+group transfer a b 30; withdraw b 1000; post 11 4
+transfer a b 101",
+        &expect![[r#"
+            checkpoint 15
+            #0 @world/USD -103 USD scale 2
+               12 deposit -3 = -103, b
+               0 open_account -100 = -100, a
+            #1 a 57 USD scale 2, 0 held, floor -40
+               12 transfer +12 = 57, b
+               12 transfer -30 = 45, b
+               4 post_transfer -25 = 75, b
+               0 open_account +100 = 100, @world/USD
+            #2 b 46 USD scale 2, 4 held, floor 0
+               12 deposit +3 = 46, @world/USD
+               12 transfer -12 = 43, a
+               12 transfer +30 = 55, a
+               4 post_transfer +25 = 25, a
+            0 at 0: open_account @world/USD a 100 completed
+            1 at 10: open_account - b 0 completed
+            2 at 20: pending_transfer a b 40 completed, expires, settled by 4 in 4: post_transfer 25
+            3 at 30: pending_transfer a b 31 completed, {"line":3}, settled by 6 in 6: void_transfer 31
+            4 at 40: post_transfer a b 25 completed, of 2, {"line":4}
+            5 at 50: post_transfer - - 25 pending_not_open, of 2, {"line":5}
+            6 at 60: void_transfer a b 31 completed, of 3
+            7 at 70: pending_transfer a b 10 completed, expires, settled by derived in 8: expire_transfer 10
+            8 at 80: expire_transfer a b 10 completed, of 7
+            9 at 90: set_floor - a 0 completed, floor -50
+            10 at 100: set_floor - a 0 completed, floor -40
+            11 at 110: pending_transfer b a 4 completed, expires
+            12 at 120: transfer a b 30 completed
+            12 at 120: transfer b a 12 completed
+            12 at 120: deposit @world/USD b 3 completed, {"line":1302}
+            13 at 130: transfer a b 30 linked_failed
+            13 at 130: withdrawal b - 1000 insufficient_funds
+            13 at 130: post_transfer - - 4 linked_failed, of 11
+            14 at 140: transfer a b 101 insufficient_funds, {"line":14}
+            open 11 b a 4
+            total USD 103
+            open_account: 2 completed, 0 failed
+            transfer: 2 completed, 2 failed
+            deposit: 1 completed, 0 failed
+            withdrawal: 0 completed, 1 failed
+            pending_transfer: 4 completed, 0 failed
+            post_transfer: 1 completed, 2 failed
+            void_transfer: 1 completed, 0 failed
+            expire_transfer: 1 completed, 0 failed
+            set_floor: 2 completed, 0 failed
+            linked: 1 completed, 1 failed
+        "#]],
+    );
+    let log = log_of("open a USD 9\nopen b USD 0\ngroup transfer a b 1; transfer a b 2\nvoid 9\ndeposit a 1");
+    let transactions = log.folded(5).transactions;
+    let ids =
+        |sequence| transactions.of_record(sequence).iter().map(|row| short(&row.transaction_id)).collect();
+    let (group, void, none): (Vec<_>, Vec<_>, Vec<_>) = (ids(2), ids(3), ids(5));
+    assert_eq!((group.join(" "), void.join(" "), none.len()), ("300 301".into(), "3".into(), 0));
+    assert_eq!(transactions.at(4).map(|row| row.kind), Some(CommandKind::Deposit));
+    assert_eq!(transactions.found(&id(301)).map(|found| found.sequence), Some(2));
+}
+
+#[test]
+fn the_id_of_an_expiry_does_not_hide_an_earlier_answer() {
+    let mut log = log_of("open a USD 9\nopen b USD 0\npend a b 2");
+    let derived = TransactionId::derived("expire transfer", &[&id(2).as_bytes()]);
+    let name = |name: &str| name.parse().unwrap();
+    let (from_account, to_account, amount, metadata) = (name("a"), name("b"), 1, None);
+    log.run(&Command::Transfer { transaction_id: derived, from_account, to_account, amount, metadata });
+    log.expire();
+    let projections = log.folded(5);
+    let row = projections.transactions.find(&derived).unwrap();
+    assert_eq!((row.kind, row.sequence), (CommandKind::Transfer, 3));
+    let settlement = projections.transactions.find(&id(2)).unwrap().settlement.unwrap();
+    assert_eq!((settlement.kind, settlement.sequence), (CommandKind::ExpireTransfer, 4));
+}
+
+#[test]
+fn counts_that_no_log_has_are_refused() {
+    let counts = |kinds: &[(CommandKind, u64)]| {
+        let mut counts = [[0; RESULTS_COUNT]; KINDS_COUNT];
+        kinds.iter().for_each(|(kind, count)| counts[usize::from(kind.as_u8()) - 1][0] = *count);
+        counts
+    };
+    use CommandKind::{Linked, Transfer};
+    for (checkpoint, kinds, fits) in [
+        (0, &[][..], true),
+        (3, &[(Transfer, 3)], true),
+        (2, &[(Transfer, 3)], false),
+        (4, &[(Transfer, 3)], false),
+        (2, &[(Transfer, 3), (Linked, 1)], true),
+        (3, &[(Transfer, 3), (Linked, 1)], false),
+        (1, &[(Transfer, 512), (Linked, 1)], true),
+        (1, &[(Transfer, 513), (Linked, 1)], false),
+        (u64::MAX, &[(Transfer, u64::MAX)], true),
+        (u64::MAX, &[(Transfer, u64::MAX), (Linked, u64::MAX)], false),
+    ] {
+        assert_eq!(Counts::restore(checkpoint, counts(kinds)).is_some(), fits, "{checkpoint} {kinds:?}");
+    }
 }
 
 #[test]
@@ -269,9 +471,9 @@ fn a_clone_costs_the_same_however_long_the_log_is() {
     let mut clones = Vec::new();
     for sequence in 0..log.records.len() {
         projections.fold(&log.record(sequence));
-        // 5 for each of 21 accounts, 5 tails of less than 1,024 and one overlay of as many; an asset in 2 tables; layers.
+        // 5 for each of 21 accounts, 6 tails of less than 1,024 and one overlay of as many; an asset in 2 tables; layers.
         assert!(
-            projections.clone_cost() < 5 * 21 + 6 * 1_024 + 2 + 16,
+            projections.clone_cost() < 5 * 21 + 7 * 1_024 + 2 + 16,
             "{} at {sequence}",
             projections.clone_cost()
         );
@@ -303,7 +505,15 @@ fn some_line() -> impl Strategy<Value = String> {
         }),
         6 => (name.clone(), name.clone(), amount.clone()).prop_map(|(from, to, amount)| format!("transfer {from} {to} {amount}")),
         1 => (name.clone(), amount.clone()).prop_map(|(name, amount)| format!("deposit {name} {amount}")),
-        1 => (name, amount).prop_map(|(name, amount)| format!("withdraw {name} {amount}")),
+        1 => (name.clone(), amount.clone()).prop_map(|(name, amount)| format!("withdraw {name} {amount}")),
+        3 => (name.clone(), name.clone(), amount.clone()).prop_map(|(from, to, amount)| format!("pend {from} {to} {amount}")),
+        2 => (0..40_u8, amount.clone()).prop_map(|(number, amount)| format!("post {number} {amount}")),
+        1 => (0..40_u8).prop_map(|number| format!("void {number}")),
+        1 => (name.clone(), -40..1_i8).prop_map(|(name, floor)| format!("floor {name} {floor}")),
+        1 => Just("expire".to_string()),
+        1 => (name.clone(), name.clone(), amount.clone(), name, amount).prop_map(|(from, to, amount, other, more)| {
+            format!("group transfer {from} {to} {amount}; deposit {other} {more}; pend {to} {from} {more}")
+        }),
     ]
 }
 
@@ -314,12 +524,14 @@ fn check_against_ledger(log: &Log, projections: &Projections) -> Result<(), Test
         let account = log.ledger.account(index);
         prop_assert_eq!((row.name, row.asset, row.posted), (account.name, account.asset, account.posted));
         prop_assert_eq!((row.scale, row.floor), (account.scale, account.floor));
+        prop_assert_eq!((row.pending, row.available()), (account.pending, account.available()));
         prop_assert_eq!(projections.balances.find(row.name), Some(index));
         let entries = projections.entries_of(index, None, u32::MAX);
         let sum: i128 = entries.iter().map(|entry| i128::from(entry.amount)).sum();
         prop_assert_eq!(sum, i128::from(account.posted));
         prop_assert_eq!(entries.first().map_or(0, |entry| entry.balance_after), account.posted);
     }
+    prop_assert_eq!(projections.pending.holds(), log.ledger.holds());
     for (asset, total) in projections.totals.balances_total() {
         let clients =
             log.ledger.accounts().filter(|account| *account.asset == asset && !account.name.is_system());
@@ -336,11 +548,15 @@ proptest! {
         let mut clones = vec![projections.clone()];
         let mut commands = Vec::new();
         for (number, line) in (0..).zip(&lines) {
-            let command = parse(line, number);
             let before = log.records.len();
-            // The same refused opening twice has one id, and the caller answers the second.
-            if projections.transactions.found(&command.transaction_id()).is_none() {
-                log.run(&command);
+            let command = (line != "expire").then(|| parse(line, number));
+            match &command {
+                None => log.expire(),
+                // The same refused opening twice has one id, and the caller answers the second.
+                Some(command) if projections.transactions.found(&command.transaction_id()).is_none() => {
+                    log.run(command);
+                }
+                Some(_) => {}
             }
             if log.records.len() > before {
                 projections.fold(&log.record(before));
@@ -354,8 +570,10 @@ proptest! {
             prop_assert_eq!(show(clone), show(&log.folded(count)));
         }
         for (sequence, command) in (0..).zip(&commands) {
-            let found = projections.transactions.found(&command.transaction_id()).unwrap();
-            prop_assert_eq!((found.sequence, found.fingerprint), (sequence, command.fingerprint()));
+            for member in command.iter().flat_map(Command::members) {
+                let found = projections.transactions.found(&member.transaction_id()).unwrap();
+                prop_assert_eq!((found.sequence, found.fingerprint), (sequence, member.fingerprint()));
+            }
         }
     }
 
@@ -366,10 +584,12 @@ proptest! {
         let mut apart = Projections::new(5);
         for sequence in 0..log.records.len() {
             let record = log.record(sequence);
-            apart.counts.fold(&record);
             apart.totals.fold(&record);
+            apart.pending.fold(&record);
             prop_assert_eq!(apart.checkpoint(), sequence as u64);
             apart.balances.fold(&record);
+            let names = apart.balances.names().clone();
+            apart.counts.fold(&record, |index| names.at(index.0).unwrap());
             apart.transactions.fold(&record);
             apart.entries.fold(&record);
         }
@@ -385,6 +605,10 @@ proptest! {
         let mut log = Log::new();
         let mut ids = BTreeSet::new();
         for (number, line) in (0..).zip(&lines) {
+            if line == "expire" {
+                log.expire();
+                continue;
+            }
             let command = parse(line, number);
             // The same refused opening twice has one id, and the caller answers the second.
             if ids.insert(command.transaction_id()) {
@@ -394,10 +618,10 @@ proptest! {
         let cut = cut.index(log.records.len() + 1);
         let whole = log.folded(log.records.len());
         let before = log.folded(cut);
-        let counts = Counts::restore(*before.counts.all()).expect("a small log");
+        let counts = Counts::restore(cut as u64, *before.counts.all()).expect("a small log");
         prop_assert_eq!(&counts, &before.counts);
         let rows = before.balances.iter().map(|(_, row)| row);
-        let mut restored = Projections::restore(11, rows, counts);
+        let mut restored = Projections::restore(11, rows, before.pending.holds().iter(), counts);
         prop_assert_eq!((restored.begins_at(), restored.checkpoint()), (cut as u64, cut as u64));
         (cut..log.records.len()).for_each(|sequence| restored.fold(&log.record(sequence)));
 
@@ -405,10 +629,12 @@ proptest! {
         prop_assert_eq!(restored.totals.balances_total(), whole.totals.balances_total());
         prop_assert_eq!(&restored.counts, &whole.counts);
         prop_assert_eq!(restored.checkpoint(), whole.checkpoint());
+        prop_assert_eq!(restored.pending.holds(), whole.pending.holds());
         for sequence in 0..log.records.len() as u64 {
-            let expected = whole.transactions.at(sequence).filter(|row| row.sequence >= cut as u64);
-            prop_assert_eq!(restored.transactions.at(sequence), expected.clone());
-            if let Some(row) = expected {
+            let expected = if sequence < cut as u64 { Vec::new() } else { whole.transactions.of_record(sequence) };
+            prop_assert_eq!(restored.transactions.of_record(sequence), expected.clone());
+            prop_assert_eq!(restored.transactions.at(sequence), expected.first().cloned());
+            for row in expected {
                 prop_assert_eq!(restored.transactions.find(&row.transaction_id), Some(row.clone()));
                 prop_assert_eq!(
                     restored.transactions.found(&row.transaction_id),

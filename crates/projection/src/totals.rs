@@ -7,7 +7,7 @@ use ledger::{AccountIndex, AccountName, Asset, Event, Record};
 use crate::{BalanceRow, advance};
 
 /// For each asset the sum of the balances of all accounts whose names do not begin with `@`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Totals {
     checkpoint: u64,
     /// The asset of each account, or `SYSTEM`.
@@ -19,12 +19,13 @@ pub struct Totals {
 const SYSTEM: u32 = u32::MAX;
 
 impl Totals {
-    pub(crate) fn new() -> Totals {
-        Totals { checkpoint: 0, asset_of: Vec::new(), sums: Vec::new() }
+    /// No accounts.
+    pub fn new() -> Totals {
+        Totals::default()
     }
 
     /// The sums over these accounts, which come in the order of their indices, as of a checkpoint.
-    pub(crate) fn restore<'a>(checkpoint: u64, rows: impl IntoIterator<Item = BalanceRow<'a>>) -> Totals {
+    pub fn restore<'a>(checkpoint: u64, rows: impl IntoIterator<Item = BalanceRow<'a>>) -> Totals {
         let mut totals = Totals { checkpoint, ..Totals::new() };
         for BalanceRow { name, asset, posted, .. } in rows {
             totals.open(name, asset);

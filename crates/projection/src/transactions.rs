@@ -119,13 +119,13 @@ enum HasExtra {
 
 /// What few transactions have.
 #[derive(Clone)]
-struct Extra {
+pub(crate) struct Extra {
     /// The number of the row that it belongs to.
     row: u32,
-    pending_id: Option<TransactionId>,
-    expires_at: Option<Timestamp>,
-    floor: Option<i64>,
-    metadata: Option<Metadata>,
+    pub(crate) pending_id: Option<TransactionId>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) floor: Option<i64>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 const _: () = assert!(size_of::<Row>() == 64, "one row is one cache line");
@@ -240,6 +240,14 @@ impl Transactions {
     /// # Panics
     /// If the record is not the next one, is none that the ledger writes, or there are more than `u32::MAX` transactions.
     pub fn fold(&mut self, record: &Record<'_>) {
+        self.begin(record);
+        for transaction in transactions_of(record) {
+            self.take(record, &transaction);
+        }
+    }
+
+    /// Moves to the next record and opens its accounts; its transactions are taken one by one.
+    pub(crate) fn begin(&mut self, record: &Record<'_>) {
         advance(&mut self.checkpoint, record);
         for event in record.events {
             match event {
@@ -257,12 +265,9 @@ impl Transactions {
                 | Event::TransactionFailed(_) => {}
             }
         }
-        for transaction in transactions_of(record) {
-            self.push(record, &transaction);
-        }
     }
 
-    fn push(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
+    pub(crate) fn take(&mut self, record: &Record<'_>, transaction: &Transaction<'_>) {
         let (from, to, amount) = self.sides(transaction);
         let extra = Extra::of(self.rows.len(), transaction);
         let id = transaction.transaction_id;
@@ -377,7 +382,7 @@ impl Transactions {
 
 impl Extra {
     /// `None` if the transaction has nothing that few transactions have.
-    fn of(row: u32, transaction: &Transaction<'_>) -> Option<Extra> {
+    pub(crate) fn of(row: u32, transaction: &Transaction<'_>) -> Option<Extra> {
         let (pending_id, expires_at, floor) = match transaction.body {
             TransactionBody::Pending { expires_at, .. } => (None, expires_at, None),
             TransactionBody::FloorSet { floor, .. } => (None, None, Some(floor)),

@@ -12,11 +12,11 @@ mod waiting;
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ledger::Command;
+use ledger::{Command, TransactionResult};
 use pipeline::{Config, LogIdentity, Lookup, Outcome, Replayed, Reply, Request};
 use tokio::sync::{oneshot, watch};
 
@@ -24,8 +24,15 @@ pub(crate) use self::inbox::InboxLimits;
 use self::inbox::{Arrival, Ask, Inbox, Refused};
 use self::waiting::Waiting;
 use crate::clock::{Clock, ClockKind};
-use crate::files::{Cut, Driver, DriverOpened, FilesError, JournalStats, LogFormat, LogShared, ReadBegin};
-use crate::reading::{self, Listener, Position, Reading, Remote};
+use crate::files::{
+    Cut, Driver, DriverOpened, DriverOptions, Durability, FilesError, JournalStats, LogFormat, LogShared,
+    ReadBegin, WindowOptions,
+};
+use crate::reading::{
+    self, KeepSnapshots, Known, Listener, Models, News, Position, ReadError, Reading, Remote, WINDOW_IDS,
+    Windowed,
+};
+use crate::runs::RunsConfig;
 
 /// How long the engine may be kept from its commands at a time by what is asked of it. The rest waits for the next turn.
 const ASKS_AT_ONCE: Duration = Duration::from_millis(2);
@@ -55,6 +62,8 @@ pub(crate) enum Told {
     DeadLettered,
     /// The command may have taken effect, or may still.
     Unknown,
+    /// There is no room on the disk for the command's record; nothing was executed.
+    StorageFull { why: Arc<str> },
     /// Nothing was accepted, because the server writes nothing any more.
     NotWriting { why: Arc<str> },
 }
@@ -73,6 +82,18 @@ struct Shared {
     identity: LogIdentity,
     /// Why nothing is written any more.
     failure: Arc<OnceLock<String>>,
+    /// Why commands are answered [`Told::StorageFull`] now.
+    storage_full: RwLock<Option<String>>,
+    /// Set when commands are answered without being worked on.
+    without_ledger: OnceLock<()>,
+}
+
+/// When snapshots are written to disk, and how many are kept there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SnapshotOptions {
+    /// Records between two of them, at least.
+    pub(crate) records: u64,
+    pub(crate) keep: KeepSnapshots,
 }
 
 /// An engine that runs, with the right to stop it.
@@ -91,45 +112,63 @@ impl Running {
     pub(crate) fn start(
         directory: &Path,
         config: &Config,
-        format: LogFormat,
+        options: &DriverOptions,
         clock: ClockKind,
         limits: InboxLimits,
+        snapshots: SnapshotOptions,
         synced: impl Fn(&JournalStats) + Send + 'static,
         folded: impl Fn(Duration) + Send + 'static,
     ) -> Result<Running, FilesError> {
         let inbox = Arc::new(Inbox::new(limits));
         let bell = Arc::clone(&inbox);
         let read_inbox = Arc::new(reading::Inbox::new(limits.asks_max));
-        let remote = Remote::new(Arc::clone(&read_inbox));
-        let mut models = None;
-        let opened = Driver::open_into(
-            directory,
-            config,
-            format,
-            Box::new(move || bell.ring()),
-            |begin: ReadBegin| {
-                models = Some(begin);
-                remote
-            },
-        );
-        let DriverOpened { mut driver, cut } = opened?;
-        let models = models.expect("an opened driver has a reading end");
-        let (log, identity) = (models.log.clone(), models.identity);
+        let wake = Arc::new(move || bell.ring());
+        let is_windowed = options.format == LogFormat::Binary && options.durability != Durability::Memory;
+        let mut opened_models = None;
+        let DriverOpened { mut driver, cut } = if is_windowed {
+            let nudged = Arc::clone(&read_inbox);
+            let windows = WindowOptions {
+                window_ids: WINDOW_IDS,
+                keep: snapshots.keep,
+                runs: RunsConfig::default(),
+                told: Box::new(move |news| {
+                    note_news(&news);
+                    nudged.nudge();
+                }),
+            };
+            let inbox = Arc::clone(&read_inbox);
+            Driver::open_windowed(directory, config, options, wake, windows, |begin, ledger| {
+                let windowed = Windowed::new(begin, ledger.clone(), snapshots.records);
+                let known = Known::of(&windowed, config.hash_seed);
+                opened_models = Some(Models::Windowed(Box::new(windowed)));
+                Remote::new(inbox, Some(known))
+            })?
+        } else {
+            let inbox = Arc::clone(&read_inbox);
+            Driver::open_into(directory, config, options, wake, |begin: ReadBegin| {
+                opened_models = Some(Models::Whole(Box::new(begin)));
+                Remote::new(inbox, None)
+            })?
+        };
+        let models = opened_models.expect("an opened driver has a reading end");
+        let (log, identity) = (models.log().clone(), models.identity());
         let clock = match clock {
             ClockKind::Wall => Clock::wall(),
             // Where the log ends: so the same log and the same advances are the same times.
             ClockKind::Test => {
-                let last = models.border.map(|border| border.recorded_at);
+                let last = models.border().map(|border| border.recorded_at);
                 Clock::standing_at(last.unwrap_or_else(|| Clock::wall().now()))
             }
         };
         driver.set_clock(clock.clone());
-        let failure = Arc::new(OnceLock::new());
+        let (failure, storage_full) = (Arc::new(OnceLock::new()), RwLock::new(None));
         let cannot_start = |error| FilesError::io(directory, "start the engine for it", error);
         let listener = Ear { inbox: Arc::clone(&inbox), failure: Arc::clone(&failure), folded };
         let (reading, reader) =
             Reading::start(models, Arc::clone(&read_inbox), listener).map_err(cannot_start)?;
-        let shared = Arc::new(Shared { inbox, clock, reading, log, identity, failure });
+        let without_ledger = OnceLock::new();
+        let shared = Shared { inbox, clock, reading, log, identity, failure, storage_full, without_ledger };
+        let shared = Arc::new(shared);
         let engine = Engine { shared: Arc::clone(&shared) };
         let worker = Worker {
             driver,
@@ -163,6 +202,11 @@ impl Engine {
     /// Hands a command to the pipeline. The receiver is answered when it is durable.
     pub(crate) fn submit(&self, command: Command) -> oneshot::Receiver<Told> {
         let (tell, told) = oneshot::channel();
+        if self.shared.without_ledger.get().is_some() {
+            // The receiver is in our hand, so it is still there.
+            let _ = tell.send(unworked(&command));
+            return told;
+        }
         if let Err((Arrival::One { tell, .. }, refused)) =
             self.shared.inbox.push(Arrival::One { command, tell })
         {
@@ -199,6 +243,12 @@ impl Engine {
                 Told::NotWriting { why: self.failure().unwrap_or("the server is stopping").into() }
             }
         }
+    }
+
+    /// From now on every command is answered at once, as done, and forgotten: what HTTP costs without a ledger.
+    pub(crate) fn leave_out_ledger(&self) {
+        // Once is enough.
+        let _ = self.shared.without_ledger.set(());
     }
 
     /// Runs `ask` on the engine's thread, between two batches. `None` when the engine has stopped or takes no more.
@@ -246,6 +296,17 @@ impl Engine {
     pub(crate) fn failure(&self) -> Option<&str> {
         self.shared.failure.get().map(String::as_str)
     }
+
+    /// Why commands that would be executed are answered [`Told::StorageFull`] now, if they are.
+    pub(crate) fn storage_full(&self) -> Option<String> {
+        self.shared.storage_full()
+    }
+}
+
+impl Shared {
+    fn storage_full(&self) -> Option<String> {
+        self.storage_full.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The thread's own state.
@@ -266,8 +327,7 @@ impl Worker {
         loop {
             let longest = if self.asks.is_empty() { self.until_timeout() } else { Some(Duration::ZERO) };
             let awaited = if self.driver.appends_pending() > 0 { COMMANDS_AWAITED } else { 1 };
-            let open =
-                self.shared.inbox.take(&mut arrivals, &mut lookups, &mut self.asks, awaited, longest);
+            let open = self.shared.inbox.take(&mut arrivals, &mut lookups, &mut self.asks, awaited, longest);
             if !lookups.is_empty() {
                 self.driver.answer(std::mem::take(&mut lookups));
             }
@@ -283,6 +343,7 @@ impl Worker {
                 self.fail(format!("{error}; restart the server: it recovers what is durable"));
             }
             self.tell_synced();
+            self.note_storage();
             self.answer();
             self.work_off_asks();
             if !open && self.asks.is_empty() {
@@ -309,6 +370,22 @@ impl Worker {
         }
     }
 
+    fn note_storage(&self) {
+        let full = self.driver.storage_full();
+        // Only this thread writes it, so most of the time there is nothing to wait for.
+        let known = self.shared.storage_full.read().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() == full {
+            return;
+        }
+        match full {
+            Some(why) => tracing::error!("{why}; commands are refused until there is room, reads go on"),
+            None => tracing::info!("there is room on the disk again"),
+        }
+        let full = full.map(str::to_owned);
+        drop(known);
+        *self.shared.storage_full.write().unwrap_or_else(PoisonError::into_inner) = full;
+    }
+
     fn fail(&self, why: String) {
         // Only this thread sets it, and only the first failure counts.
         let _ = self.shared.failure.set(why);
@@ -316,7 +393,9 @@ impl Worker {
 
     fn answer(&mut self) {
         for Reply { request_id, answer } in self.driver.take_replies() {
-            self.waiting.answer(request_id, answer);
+            self.waiting.answer(request_id, answer, || {
+                self.shared.storage_full().unwrap_or_else(|| "there is room again by now".to_owned()).into()
+            });
         }
     }
 
@@ -357,6 +436,13 @@ impl<F: Fn(Duration) + Send> Listener for Ear<F> {
         self.inbox.answer(lookups);
     }
 
+    fn cannot_tell(&self, error: &ReadError) {
+        // Only the first failure counts.
+        let _ = self.failure.set(format!("{error}; restart the server: it makes it again from the log"));
+        tracing::error!("{error}; nothing more is written, reads go on");
+        self.inbox.ring();
+    }
+
     fn folded(&self, lag: Duration) {
         (self.folded)(lag);
     }
@@ -365,6 +451,14 @@ impl<F: Fn(Duration) + Send> Listener for Ear<F> {
         note_panic(&self.failure);
         // Without look-ups nothing can be decided.
         self.inbox.close();
+    }
+}
+
+fn note_news(news: &News) {
+    match news {
+        News::Written => {}
+        News::Trouble(why) => tracing::error!("{why}; it is tried again, and what it is for stays in memory"),
+        News::TroubleOver => tracing::info!("what could not be written is written"),
     }
 }
 
@@ -386,4 +480,11 @@ fn note_panic(failure: &OnceLock<String>) {
         // Only the first failure counts.
         let _ = failure.set(why.to_owned());
     }
+}
+
+/// The answer to a command that nobody worked on, as long as that of one that was.
+fn unworked(command: &Command) -> Told {
+    let transaction_id = command.transaction_id();
+    let outcome = Outcome { transaction_id, sequence: 1_000_000, result: TransactionResult::Completed };
+    Told::Done { outcome, replayed: Replayed::First }
 }

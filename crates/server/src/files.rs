@@ -18,22 +18,31 @@
 
 mod directory;
 mod driver;
+mod durability;
 mod error;
 mod file_journal;
 mod log_lines;
 mod log_shared;
+mod memory_log;
+mod prepare;
 mod read_end;
+mod record_reader;
 mod text_log;
+mod windowed;
 mod writer;
 
 pub use directory::{DirectoryLock, Segment, place_segment, segment_name, segments, sync_directory};
-pub use driver::{Closed, Driver, DriverOpened, JournalStats};
+pub use driver::{Closed, Driver, DriverOpened, DriverOptions, JournalStats, SEGMENT_BYTES};
+pub use durability::Durability;
 pub use error::FilesError;
 pub use file_journal::{Cut, FileJournal, Opened, new_id};
 pub use log_lines::{LogLine, LogLines};
 pub use log_shared::{Durable, LogShared};
 pub use read_end::{OwnReads, ReadBegin, ReadEnd};
+pub(crate) use record_reader::{RecordReader, Wanted};
 pub use text_log::text_log_path;
+pub(crate) use windowed::WindowOptions;
+pub use writer::Wake;
 
 /// The form in which a data directory holds its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

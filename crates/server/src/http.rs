@@ -47,7 +47,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub(crate) use self::events::is_unwanted;
 use self::metrics::Metrics;
 use crate::engine::Engine;
-use crate::files::LogFormat;
+use crate::files::DriverOptions;
 use crate::options::{Limits, PageSource};
 use crate::page;
 use crate::tokens::Tokens;
@@ -65,7 +65,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) hosts: Vec<String>,
-    pub(crate) log_format: LogFormat,
+    pub(crate) journal: DriverOptions,
     pub(crate) metrics: Arc<Metrics>,
     /// True once the server takes no more.
     pub(crate) stopping: watch::Receiver<bool>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Tokens;
 use crate::clock::ClockKind;
-use crate::files::LogFormat;
+use crate::files::DriverOptions;
 
 /// Everything that a server is told.
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ pub struct ServeOptions {
     pub page: PageSource,
     /// The data directory: the log and its lock. It is made if there is none.
     pub data: PathBuf,
-    /// The form in which the log is kept. A directory that holds the other form is refused.
-    pub log_format: LogFormat,
+    /// How the log is kept. A directory that holds it in another form is refused.
+    pub journal: DriverOptions,
     /// Who may do what. `None`: whoever reaches the address may do everything.
     pub tokens: Option<Tokens>,
     /// Names that may stand in `Host`, besides `localhost` and IP addresses.
@@ -86,6 +86,10 @@ pub struct Limits {
     pub streams_max: u32,
     /// Snapshots on their way at once. Beyond: 503.
     pub snapshots_max: u32,
+    /// Records between two snapshots on disk, at least. More of them make a restart faster and write more.
+    pub snapshot_records: u64,
+    /// Snapshots that are kept on disk. Beyond: the oldest is removed.
+    pub snapshots_kept_max: u32,
     /// How long a stop waits for what is being answered, and once more for the log to be closed.
     pub stop_timeout_ms: u64,
     /// Commands in the queue and in flight. Beyond: 503.
@@ -113,6 +117,8 @@ impl Default for Limits {
             read_wait_ms_max: 10_000,
             streams_max: 256,
             snapshots_max: 4,
+            snapshot_records: 1_000_000,
+            snapshots_kept_max: 2,
             stop_timeout_ms: 10_000,
             commands_max: 65_536,
             pending_transfers_max: 100_000,
@@ -142,6 +148,8 @@ impl Limits {
             ("read_wait_ms_max", self.read_wait_ms_max),
             ("streams_max", self.streams_max.into()),
             ("snapshots_max", self.snapshots_max.into()),
+            ("snapshot_records", self.snapshot_records),
+            ("snapshots_kept_max", self.snapshots_kept_max.into()),
             ("stop_timeout_ms", self.stop_timeout_ms),
             ("commands_max", self.commands_max.into()),
             ("pending_transfers_max", self.pending_transfers_max.into()),

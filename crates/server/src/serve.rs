@@ -15,12 +15,13 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::clock::ClockKind;
 use crate::connections::{self, Finished};
-use crate::engine::{InboxLimits, Running};
+use crate::engine::{InboxLimits, Running, SnapshotOptions};
 use crate::files::{Driver, FilesError};
 use crate::http::front::Front;
 use crate::http::metrics::Metrics;
 use crate::http::{App, Parts};
 use crate::options::{Limits, PageSource, ServeOptions};
+use crate::reading::KeepSnapshots;
 
 /// Records in one append at most: what arrives while the disk syncs shares the next sync.
 const APPEND_RECORDS_MAX: u32 = 1_024;
@@ -81,7 +82,7 @@ pub struct Bound {
 /// A page that is not built, an address that is open to all without tokens or in use, a data directory that is in use or
 /// whose log is corrupt.
 pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
-    let ServeOptions { listen, page, data, log_format, tokens, hosts, clock, limits } = options;
+    let ServeOptions { listen, page, data, journal: driver, tokens, hosts, clock, limits } = options;
     limits.validate().map_err(|name| ServeError::Limit { name })?;
     if tokens.is_none() && !listen.ip().is_loopback() {
         return Err(ServeError::Open { listen });
@@ -100,18 +101,23 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
     let (journal, read_models) = (metrics.journal.clone(), metrics.journal.clone());
     let config = pipeline_config(&limits);
     let connections_max = limits.connections_max as usize;
+    let snapshots =
+        SnapshotOptions { records: limits.snapshot_records, keep: KeepSnapshots(limits.snapshots_kept_max) };
     let inbox = InboxLimits {
         commands_max: limits.commands_max as usize + connections_max,
         asks_max: connections_max,
     };
     let running = tokio::task::spawn_blocking(move || {
         let (synced, folded) = (move |stats: &_| journal.synced(stats), move |lag| read_models.folded(lag));
-        Running::start(&data, &config, log_format, clock, inbox, synced, folded)
+        Running::start(&data, &config, &driver, clock, inbox, snapshots, synced, folded)
     });
     let running = running.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let running = running.map_err(ServeError::Files)?;
     if let Some(cut) = &running.cut {
         tracing::warn!("{cut}");
+    }
+    if let Some(warning) = driver.durability.warning() {
+        tracing::warn!("{warning}");
     }
     if clock == ClockKind::Test {
         let now = running.engine.clock().now().micros();
@@ -126,7 +132,7 @@ pub async fn bind(options: ServeOptions) -> Result<Bound, ServeError> {
         limits: limits.clone(),
         tokens,
         hosts,
-        log_format,
+        journal: driver,
         metrics: Arc::clone(&metrics),
         stopping: is_stopping,
         streams: Arc::new(Semaphore::new(limits.streams_max as usize)),
@@ -160,6 +166,14 @@ impl Bound {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// For benchmarks: the same server, whose engine answers every command at once and keeps nothing, so that what HTTP
+    /// costs can be told from what the ledger costs. Reads see an empty ledger.
+    #[must_use]
+    pub fn without_ledger(self) -> Bound {
+        self.running.engine.leave_out_ledger();
+        self
     }
 
     /// Answers until `stop` is ready, then lets what is being answered finish, within `stop_timeout_ms`, and ends the
@@ -294,14 +308,14 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::files::LogFormat;
+    use crate::files::DriverOptions;
 
     fn options(directory: &tempfile::TempDir) -> ServeOptions {
         ServeOptions {
             listen: "127.0.0.1:0".parse().expect("an address"),
             page: PageSource::None,
             data: directory.path().join("data"),
-            log_format: LogFormat::Binary,
+            journal: DriverOptions::default(),
             tokens: None,
             hosts: Vec::new(),
             clock: ClockKind::Wall,

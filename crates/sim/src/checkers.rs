@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use broker::Queue;
-use ledger::{AccountIndex, Command, Digest};
+use ledger::{AccountIndex, Command, Digest, TransactionResult};
 use pipeline::{Outcome, Pipeline, Recovery};
 use projection::Projections;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::journal_store::JournalStore;
 pub enum Invariant {
     /// Over all accounts of an asset the balances add up to 0. Checked after every event of the durable log.
     SumIsZero,
-    /// No balance is below its account's floor. After every event.
+    /// No balance, less what is held of it, is below its account's floor. After every event.
     BalancesKeepFloors,
     /// A transaction id has one record. After every record.
     OneEffectPerId,
@@ -44,11 +44,14 @@ pub enum Invariant {
     ReplayEqualsState,
     /// When the workload has ended, nothing waits for an answer any more. At the end, and when a feed has ended.
     EverythingIsAnswered,
+    /// What is held of a balance is the sum of the account's open pending transfers, in the ledger too; and no pending
+    /// transfer ends twice. After every record, and for all accounts at every refold.
+    PendingIsHeld,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 12] = [
+    pub const ALL: [Invariant; 13] = [
         Invariant::SumIsZero,
         Invariant::BalancesKeepFloors,
         Invariant::OneEffectPerId,
@@ -61,6 +64,7 @@ impl Invariant {
         Invariant::RefoldEqualsState,
         Invariant::ReplayEqualsState,
         Invariant::EverythingIsAnswered,
+        Invariant::PendingIsHeld,
     ];
 
     /// Its name in reports.
@@ -78,6 +82,7 @@ impl Invariant {
             Invariant::RefoldEqualsState => "refold_equals_state",
             Invariant::ReplayEqualsState => "replay_equals_state",
             Invariant::EverythingIsAnswered => "everything_is_answered",
+            Invariant::PendingIsHeld => "pending_is_held",
         }
     }
 
@@ -96,6 +101,7 @@ impl Invariant {
             Invariant::RefoldEqualsState => "The pipeline's state is what its log says",
             Invariant::ReplayEqualsState => "A replay from empty memory gives the same state",
             Invariant::EverythingIsAnswered => "In the end nothing waits for an answer",
+            Invariant::PendingIsHeld => "What is held is what is pending",
         }
     }
 }
@@ -272,26 +278,51 @@ impl Checkers {
         self.acknowledged.push_back(*outcome);
     }
 
-    /// A client received an outcome for the command that it sent.
-    pub(crate) fn received(&mut self, command: &Command, outcome: &Outcome) {
-        let result = self.fold.holds(outcome).and_then(|()| {
-            let recorded = self.fold.fingerprint(outcome.transaction_id);
-            if outcome.transaction_id != command.transaction_id() {
-                return Err(format!(
-                    "{} was answered with {}",
-                    command.transaction_id(),
-                    outcome.transaction_id
-                ));
-            }
-            if recorded == Some(half(&command.fingerprint().0)) {
-                return Ok(());
-            }
-            Err(format!(
-                "transaction {} took effect with another body than its client sent",
-                outcome.transaction_id
-            ))
-        });
+    /// A client received outcomes for the command that it sent: one, or one for each member of its group.
+    pub(crate) fn received(&mut self, command: &Command, outcomes: &[Outcome]) {
+        let members = command.members();
+        let mut result = self.together(command, outcomes);
+        for (member, outcome) in members.iter().zip(outcomes) {
+            result = result.and_then(|()| self.is_of(member, outcome));
+        }
         self.findings.check(Invariant::AnswersAgree, result);
+    }
+
+    /// Is this what the log says of this command?
+    fn is_of(&self, command: &Command, outcome: &Outcome) -> Result<(), String> {
+        self.fold.holds(outcome)?;
+        let recorded = self.fold.fingerprint(outcome.transaction_id);
+        if outcome.transaction_id != command.transaction_id() {
+            return Err(format!("{} was answered with {}", command.transaction_id(), outcome.transaction_id));
+        }
+        if recorded == Some(half(&command.fingerprint().0)) {
+            return Ok(());
+        }
+        Err(format!(
+            "transaction {} took effect with another body than its client sent",
+            outcome.transaction_id
+        ))
+    }
+
+    /// Do the members of a group have their outcomes in one record, all completed or none?
+    fn together(&self, command: &Command, outcomes: &[Outcome]) -> Result<(), String> {
+        let (members, answered) = (command.members().len(), outcomes.len());
+        if members != answered {
+            return Err(format!(
+                "{} has {members} members, but {answered} outcomes",
+                command.transaction_id()
+            ));
+        }
+        let completed =
+            outcomes.iter().filter(|outcome| outcome.result == TransactionResult::Completed).count();
+        let one_record = outcomes.iter().all(|outcome| outcome.sequence == outcomes[0].sequence);
+        if one_record && (completed == 0 || completed == answered) {
+            return Ok(());
+        }
+        Err(format!(
+            "of the group {} {completed} members of {members} completed, in one record: {one_record}",
+            command.transaction_id()
+        ))
     }
 
     /// A client was told that the id, or the account's name, is taken by another body. The log must say so.
@@ -308,11 +339,25 @@ impl Checkers {
                 }
                 (None, Some(_)) => Ok(()),
             },
-            Command::Transfer { .. } | Command::Deposit { .. } | Command::Withdrawal { .. } => {
+            Command::Transfer { .. }
+            | Command::Deposit { .. }
+            | Command::Withdrawal { .. }
+            | Command::PendingTransfer { .. }
+            | Command::PostTransfer { .. }
+            | Command::VoidTransfer { .. }
+            | Command::SetFloor { .. } => {
                 if recorded.is_some_and(|recorded| recorded != half(&command.fingerprint().0)) {
                     Ok(())
                 } else {
                     Err(format!("{id} was answered as a conflict, but the log has no other body for it"))
+                }
+            }
+            Command::Linked { transfers } => {
+                let is_taken = |member: &Command| self.fold.fingerprint(member.transaction_id()).is_some();
+                if transfers.members().iter().any(is_taken) {
+                    Ok(())
+                } else {
+                    Err(format!("the group {id} was answered as a conflict, but none of its ids is taken"))
                 }
             }
         };
@@ -446,6 +491,7 @@ impl Checkers {
     fn compare_all(&mut self, projections: &Projections) {
         let result = compare_balances(&self.fold, projections);
         self.findings.check(Invariant::ProjectionsEqualFold, result);
+        self.findings.check(Invariant::PendingIsHeld, self.fold.check_pending());
     }
 
     fn compare_replayed(
@@ -480,13 +526,26 @@ fn compare_balances(fold: &Fold, projections: &Projections) -> Result<(), String
         let (ours, theirs) = (fold.balances().len(), projections.balances.len());
         return Err(format!("the projection has {theirs} accounts, the log opens {ours}"));
     }
-    for (ours, (_, row)) in fold.balances().zip(projections.balances.iter()) {
+    for (ours, (index, row)) in fold.balances().zip(projections.balances.iter()) {
         if ours != row.posted {
             return Err(format!(
                 "the projection has {} for {}, the log makes it {ours}",
                 row.posted, row.name
             ));
         }
+        if fold.pending(index) != Some((row.pending, row.floor)) {
+            return Err(format!(
+                "the projection has {} of {} held above a floor of {}, the log makes it {:?}",
+                row.pending,
+                row.name,
+                row.floor,
+                fold.pending(index)
+            ));
+        }
+    }
+    if projections.pending.holds().len() != fold.pending_count() {
+        let (ours, theirs) = (fold.pending_count(), projections.pending.holds().len());
+        return Err(format!("the projection has {theirs} open pending transfers, the log {ours}"));
     }
     Ok(())
 }

@@ -191,10 +191,13 @@ impl Clients {
     pub(crate) fn is_for(&self, client: u32, reply: &Reply) -> bool {
         let Some(pending) = self.pending(client) else { return false };
         match &reply.answer {
-            Answer::Done { .. } | Answer::Conflict { .. } | Answer::DeadLettered { .. } => {
-                reply.request_id >= pending.first_request_id
+            Answer::Done { .. }
+            | Answer::Linked { .. }
+            | Answer::Conflict { .. }
+            | Answer::DeadLettered { .. } => reply.request_id >= pending.first_request_id,
+            Answer::Busy { .. } | Answer::StorageFull | Answer::Unavailable => {
+                pending.request_id == reply.request_id
             }
-            Answer::Busy { .. } | Answer::Unavailable => pending.request_id == reply.request_id,
         }
     }
 
@@ -224,6 +227,7 @@ mod tests {
             transaction_id: ledger::TransactionId::from_bytes([1; 16]),
             account: "a".parse().unwrap(),
             amount: 1,
+            metadata: None,
         };
         clients.send(3, command.clone(), Expected::Outcome, at(0));
         clients.send(4, command, Expected::Outcome, at(10));

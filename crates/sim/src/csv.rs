@@ -253,6 +253,7 @@ impl Feed {
             from_account: name(from_account)?,
             to_account: name(to_account)?,
             amount: self.amount(&self.options.mapping.amount, amount)?,
+            metadata: None,
         })
     }
 

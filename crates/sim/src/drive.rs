@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ledger::TransactionId;
-use pipeline::{Answer, Append, Input, Lookup, Output, Reply};
+use pipeline::{Answer, Append, Input, Lookup, Outcome, Output, Reply};
 
 use crate::checkers::Checkers;
 use crate::clients::{Sender, sender_of};
@@ -149,7 +149,7 @@ impl World {
 
     /// An answer leaves the pipeline.
     fn reply(&mut self, reply: Reply) {
-        if let Answer::Done { outcome, .. } = &reply.answer {
+        for outcome in outcomes(&reply.answer) {
             self.checkers.acknowledge(outcome);
         }
         match sender_of(reply.request_id) {
@@ -221,5 +221,18 @@ impl World {
                 state.timer = Some(schedule.add(deadline.at.max(*now), Occurrence::PipelineTimeout(node)));
             }
         }
+    }
+}
+
+/// The outcomes in an answer: one, or one for each member of a group, or none.
+pub(crate) fn outcomes(answer: &Answer) -> &[Outcome] {
+    match answer {
+        Answer::Done { outcome, .. } => core::slice::from_ref(outcome),
+        Answer::Linked { outcomes, .. } => outcomes,
+        Answer::Conflict { .. }
+        | Answer::Busy { .. }
+        | Answer::DeadLettered { .. }
+        | Answer::StorageFull
+        | Answer::Unavailable => &[],
     }
 }

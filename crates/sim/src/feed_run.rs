@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::{Sender, request_id};
 use crate::csv::{Commands, Feed, FeedId};
+use crate::drive::outcomes;
 use crate::schedule::Occurrence;
 use crate::world::{LEADER, World};
 
@@ -167,15 +168,19 @@ impl World {
                 return;
             }
             // Everything unanswered is sent again when there is a pipeline.
-            Answer::Unavailable => return,
-            Answer::Done { .. } | Answer::Conflict { .. } | Answer::DeadLettered { .. } => {}
+            Answer::StorageFull | Answer::Unavailable => return,
+            Answer::Done { .. }
+            | Answer::Linked { .. }
+            | Answer::Conflict { .. }
+            | Answer::DeadLettered { .. } => {}
         }
         let Some(command) = run.unanswered.remove(&number) else { return };
         run.unsent.remove(&number);
         match answer {
-            Answer::Done { outcome, replayed } => {
-                checkers.received(&command, outcome);
-                run.summary.count(outcome.result);
+            Answer::Done { replayed, .. } | Answer::Linked { replayed, .. } => {
+                let outcomes = outcomes(answer);
+                checkers.received(&command, outcomes);
+                outcomes.iter().for_each(|outcome| run.summary.count(outcome.result));
                 run.summary.repeated += u64::from(*replayed == Replayed::Again);
             }
             Answer::Conflict { .. } => {
@@ -183,7 +188,7 @@ impl World {
                 run.summary.conflicts += 1;
             }
             Answer::DeadLettered { .. } => run.summary.dead_letters += 1,
-            Answer::Busy { .. } | Answer::Unavailable => {}
+            Answer::Busy { .. } | Answer::StorageFull | Answer::Unavailable => {}
         }
         let half = u64::from(options.feed_window / 2);
         if run.in_flight() <= half && run.sending == Sending::NotScheduled {

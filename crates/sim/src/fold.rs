@@ -1,5 +1,7 @@
 //! The checkers' own fold of the durable log: from its bytes, beside the pipeline, never from what the pipeline says.
 
+use std::collections::BTreeMap;
+
 use journal::{Decoder, Item};
 use ledger::{
     AccountIndex, AccountName, CommandKind, Event, Ledger, Record, TransactionId, TransactionResult,
@@ -23,6 +25,8 @@ pub(crate) struct Fold {
     /// For each asset the sum over all accounts.
     sums: Vec<i128>,
     assets: Vec<ledger::Asset>,
+    /// Open pending transfers: who is to pay, who is to be paid, and how much.
+    pending: BTreeMap<TransactionId, (AccountIndex, AccountIndex, i64)>,
     outcomes: Chunks<KnownOutcome>,
     ids: IdIndex,
     generation: u64,
@@ -49,12 +53,14 @@ struct KnownOutcome {
     id: TransactionId,
     /// The first half of the fingerprint.
     fingerprint: u64,
+    sequence: u64,
     result: TransactionResult,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Account {
     balance: i64,
+    pending: i64,
     floor: i64,
     asset: u32,
 }
@@ -74,6 +80,7 @@ impl Fold {
             accounts: Vec::new(),
             sums: Vec::new(),
             assets: Vec::new(),
+            pending: BTreeMap::new(),
             outcomes: Chunks::new(),
             ids: IdIndex::new(hash_seed),
             generation: 0,
@@ -162,11 +169,11 @@ impl Fold {
     pub(crate) fn holds(&self, outcome: &Outcome) -> Result<(), String> {
         let Outcome { transaction_id, sequence, result } = outcome;
         match self.find(*transaction_id) {
-            Some((row, known)) if u64::from(row) == *sequence && known.result == *result => Ok(()),
-            Some((row, known)) => Err(format!(
+            Some(known) if known.sequence == *sequence && known.result == *result => Ok(()),
+            Some(known) => Err(format!(
                 "transaction {transaction_id} was answered as {result} in record {sequence}, \
-                 but the log has it as {} in record {row}",
-                known.result
+                 but the log has it as {} in record {}",
+                known.result, known.sequence
             )),
             None => Err(format!(
                 "transaction {transaction_id} was answered as {result} in record {sequence}, but the log does not have it"
@@ -174,15 +181,51 @@ impl Fold {
         }
     }
 
-    /// The first half of the fingerprint of the command that took this id.
-    pub(crate) fn fingerprint(&self, id: TransactionId) -> Option<u64> {
-        self.find(id).map(|(_, known)| known.fingerprint)
+    /// What is held of an account by plain sums, and its floor.
+    pub(crate) fn pending(&self, account: AccountIndex) -> Option<(i64, i64)> {
+        self.accounts.get(account.0 as usize).map(|account| (account.pending, account.floor))
     }
 
-    fn find(&self, id: TransactionId) -> Option<(u32, &KnownOutcome)> {
+    /// How many pending transfers are open.
+    pub(crate) fn pending_count(&self) -> u64 {
+        self.pending.len() as u64
+    }
+
+    /// Is what is held of every account the sum of its open pending transfers, here and in the ledger?
+    pub(crate) fn check_pending(&self) -> Result<(), String> {
+        let mut sums: BTreeMap<AccountIndex, i64> = BTreeMap::new();
+        for (from, _, amount) in self.pending.values() {
+            *sums.entry(*from).or_default() += amount;
+        }
+        for (number, account) in (0..).zip(&self.accounts) {
+            let index = AccountIndex(number);
+            let sum = sums.get(&index).copied().unwrap_or(0);
+            let view = self.ledger.account(index);
+            if account.pending != sum || view.pending != sum {
+                return Err(format!(
+                    "{} has {} held by plain sums and {} in the ledger, but its pending transfers add up to {sum}",
+                    view.name, account.pending, view.pending
+                ));
+            }
+        }
+        let ledgers = self.ledger.holds().len();
+        if ledgers != self.pending_count() {
+            return Err(format!(
+                "the ledger has {ledgers} pending transfers, the log {}",
+                self.pending_count()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The first half of the fingerprint of the command that took this id.
+    pub(crate) fn fingerprint(&self, id: TransactionId) -> Option<u64> {
+        self.find(id).map(|known| known.fingerprint)
+    }
+
+    fn find(&self, id: TransactionId) -> Option<&KnownOutcome> {
         let id_of = |row| self.outcomes.at(row).expect("the index knows rows only").id;
-        let row = self.ids.find(&id, id_of)?;
-        self.outcomes.at(row).map(|known| (row, known))
+        self.outcomes.at(self.ids.find(&id, id_of)?)
     }
 
     /// Folds every record that is complete.
@@ -225,6 +268,7 @@ impl Fold {
         self.events_count += events;
         findings.checked(Invariant::SumIsZero, events);
         findings.checked(Invariant::BalancesKeepFloors, events);
+        findings.checked(Invariant::PendingIsHeld, 1);
         self.check_sums(record.sequence, findings);
         self.outcome(record, findings)
     }
@@ -240,11 +284,68 @@ impl Fold {
                     self.assets.len() - 1
                 });
                 let asset = u32::try_from(asset_index).expect("fewer assets than accounts");
-                self.accounts.push(Account { balance: 0, floor: *floor, asset });
+                self.accounts.push(Account { balance: 0, pending: 0, floor: *floor, asset });
             }
             Event::MoneyDeducted { account, amount, .. } => self.change(record, *account, -*amount, findings),
             Event::MoneyCredited { account, amount, .. } => self.change(record, *account, *amount, findings),
-            Event::TransactionFailed(_) => {}
+            Event::TransferPending { transaction_id, from_account, to_account, amount, .. } => {
+                self.pending.insert(*transaction_id, (*from_account, *to_account, *amount));
+                self.hold(record, *from_account, *amount, findings);
+            }
+            Event::TransferPosted {
+                pending_id, from_account, to_account, amount, pending_amount, ..
+            } => {
+                let ended = (*from_account, *to_account, *pending_amount);
+                self.end_pending(record, *pending_id, ended, findings);
+                self.change(record, *from_account, -*amount, findings);
+                self.change(record, *to_account, *amount, findings);
+            }
+            Event::TransferVoided { pending_id, from_account, to_account, amount, .. }
+            | Event::TransferExpired { pending_id, from_account, to_account, amount, .. } => {
+                let ended = (*from_account, *to_account, *amount);
+                self.end_pending(record, *pending_id, ended, findings);
+            }
+            Event::FloorChanged { account, floor, .. } => {
+                self.accounts[account.0 as usize].floor = *floor;
+                self.check_floor(record, *account, findings);
+            }
+            Event::MetadataAttached { .. } | Event::TransactionFailed(_) => {}
+        }
+    }
+
+    fn hold(&mut self, record: &Record<'_>, index: AccountIndex, amount: i64, findings: &mut Findings) {
+        let account = &mut self.accounts[index.0 as usize];
+        account.pending = account.pending.wrapping_add(amount);
+        self.check_floor(record, index, findings);
+    }
+
+    fn end_pending(
+        &mut self,
+        record: &Record<'_>,
+        pending_id: TransactionId,
+        ended: (AccountIndex, AccountIndex, i64),
+        findings: &mut Findings,
+    ) {
+        let opened = self.pending.remove(&pending_id);
+        if opened != Some(ended) {
+            let message = format!(
+                "record {}: pending transfer {pending_id} ends as {ended:?}, but it was {opened:?}",
+                record.sequence
+            );
+            findings.broke(Invariant::PendingIsHeld, &message);
+        }
+        self.hold(record, ended.0, -ended.2, findings);
+    }
+
+    fn check_floor(&self, record: &Record<'_>, index: AccountIndex, findings: &mut Findings) {
+        let Account { balance, pending, floor, .. } = self.accounts[index.0 as usize];
+        if i128::from(balance) - i128::from(pending) < i128::from(floor) {
+            let message = format!(
+                "record {}: balance {balance} of {}, of which {pending} is held, is below its floor {floor}",
+                record.sequence,
+                self.ledger.account(index).name
+            );
+            findings.broke(Invariant::BalancesKeepFloors, &message);
         }
     }
 
@@ -252,15 +353,8 @@ impl Fold {
         let account = &mut self.accounts[index.0 as usize];
         account.balance = account.balance.wrapping_add(amount);
         self.sums[account.asset as usize] += i128::from(amount);
-        let (balance, floor) = (account.balance, account.floor);
-        if balance < floor {
-            let message = format!(
-                "record {}: balance {balance} of {} is below its floor {floor}",
-                record.sequence,
-                self.ledger.account(index).name
-            );
-            findings.broke(Invariant::BalancesKeepFloors, &message);
-        }
+        let balance = account.balance;
+        self.check_floor(record, index, findings);
         self.entries.push(Entry {
             sequence: record.sequence,
             account: index,
@@ -290,18 +384,26 @@ impl Fold {
     }
 
     fn outcome(&mut self, record: &Record<'_>, findings: &mut Findings) -> Result<(), String> {
-        let transaction = record.transaction().map_err(|error| error.to_string())?;
-        let id = transaction.transaction_id();
-        findings.checked(Invariant::OneEffectPerId, 1);
-        if let Some((row, _)) = self.find(id) {
-            let message = format!("record {} has the id {id} of record {row}", record.sequence);
-            findings.broke(Invariant::OneEffectPerId, &message);
+        for transaction in record.transactions() {
+            let transaction = transaction.map_err(|error| error.to_string())?;
+            let id = transaction.transaction_id;
+            findings.checked(Invariant::OneEffectPerId, 1);
+            let known = self.find(id).map(|known| known.sequence);
+            // The id of an expiry is derived, and a client may have sent the same one before.
+            if record.kind == CommandKind::ExpireTransfer && known.is_some() {
+                continue;
+            }
+            if let Some(sequence) = known {
+                let message = format!("record {} has the id {id} of record {sequence}", record.sequence);
+                findings.broke(Invariant::OneEffectPerId, &message);
+            }
+            let ledger = &self.ledger;
+            let name = |index: AccountIndex| -> &AccountName { ledger.account(index).name };
+            let fingerprint = half(&transaction.fingerprint(name).0);
+            let (sequence, result) = (record.sequence, transaction.result());
+            let row = self.outcomes.push(KnownOutcome { id, fingerprint, sequence, result });
+            self.ids.insert(&id, row);
         }
-        let ledger = &self.ledger;
-        let name = |index: AccountIndex| -> &AccountName { ledger.account(index).name };
-        let fingerprint = half(&transaction.fingerprint(record.kind, name).0);
-        let row = self.outcomes.push(KnownOutcome { id, fingerprint, result: transaction.result() });
-        self.ids.insert(&id, row);
         Ok(())
     }
 }

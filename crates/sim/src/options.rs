@@ -40,6 +40,12 @@ pub struct Options {
     pub withdrawals_per_mille: u32,
     /// Commands that will be refused or answered as a conflict, one kind after the other.
     pub bad_commands_per_mille: u32,
+    /// Commands that hold an amount for a transfer, or post or void one that was held.
+    pub pending_per_mille: u32,
+    /// Commands that are groups of transfers.
+    pub linked_per_mille: u32,
+    /// Commands that give an account another floor.
+    pub floors_per_mille: u32,
     /// The network between clients and gateway.
     pub link: Link,
     /// How patient clients are.
@@ -238,6 +244,9 @@ impl Default for Options {
             deposits_per_mille: 20,
             withdrawals_per_mille: 20,
             bad_commands_per_mille: 10,
+            pending_per_mille: 0,
+            linked_per_mille: 0,
+            floors_per_mille: 0,
             link: Link::default(),
             client: Client::default(),
             disk: Micros { min: 300, max: 1_500 },
@@ -376,6 +385,9 @@ impl Options {
             ("deposits_per_mille", self.deposits_per_mille),
             ("withdrawals_per_mille", self.withdrawals_per_mille),
             ("bad_commands_per_mille", self.bad_commands_per_mille),
+            ("pending_per_mille", self.pending_per_mille),
+            ("linked_per_mille", self.linked_per_mille),
+            ("floors_per_mille", self.floors_per_mille),
         ] {
             sum += u64::from(share);
             if sum > 1_000 {
@@ -461,6 +473,9 @@ fn pipeline_field(field: &'static str) -> &'static str {
         "dead_letters_max" => "pipeline.dead_letters_max",
         "stage_commands_max" => "pipeline.stage_commands_max",
         "append_records_max" => "pipeline.append_records_max",
+        "append_bytes_max" => "pipeline.append_bytes_max",
+        "pending_transfers_max" => "pipeline.pending_transfers_max",
+        "expiries_max" => "pipeline.expiries_max",
         "appends_in_flight_max" => "pipeline.appends_in_flight_max",
         "recent_ids_max" => "pipeline.recent_ids_max",
         other => other,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use core::fmt;
-use ledger::{Command, TransactionId};
+use ledger::{Command, LinkedTransfers, Metadata, TransactionId};
 use serde::{Deserialize, Serialize};
+use time::Timestamp;
 
 use crate::csv::{Feed, FeedId, FeedOptions};
 use crate::options::{Options, OptionsError};
@@ -76,6 +77,9 @@ pub enum HandCommand {
         to_account: String,
         /// Minor units.
         amount: i64,
+        /// What is attached, as JSON text.
+        #[serde(default)]
+        metadata: Option<String>,
     },
     /// [`Command::Deposit`].
     Deposit {
@@ -85,6 +89,9 @@ pub enum HandCommand {
         account: String,
         /// Minor units.
         amount: i64,
+        /// What is attached, as JSON text.
+        #[serde(default)]
+        metadata: Option<String>,
     },
     /// [`Command::Withdrawal`].
     Withdrawal {
@@ -94,6 +101,58 @@ pub enum HandCommand {
         account: String,
         /// Minor units.
         amount: i64,
+        /// What is attached, as JSON text.
+        #[serde(default)]
+        metadata: Option<String>,
+    },
+    /// [`Command::PendingTransfer`].
+    PendingTransfer {
+        /// The idempotency key.
+        transaction_id: [u8; 16],
+        /// Who is to pay.
+        from_account: String,
+        /// Who is to be paid.
+        to_account: String,
+        /// Minor units.
+        amount: i64,
+        /// When it expires, microseconds since the Unix epoch.
+        expires_at: Option<u64>,
+        /// What is attached, as JSON text.
+        metadata: Option<String>,
+    },
+    /// [`Command::PostTransfer`].
+    PostTransfer {
+        /// The idempotency key.
+        transaction_id: [u8; 16],
+        /// The pending transfer.
+        pending_id: [u8; 16],
+        /// Minor units; `None` for all.
+        amount: Option<i64>,
+        /// What is attached, as JSON text.
+        metadata: Option<String>,
+    },
+    /// [`Command::VoidTransfer`].
+    VoidTransfer {
+        /// The idempotency key.
+        transaction_id: [u8; 16],
+        /// The pending transfer.
+        pending_id: [u8; 16],
+        /// What is attached, as JSON text.
+        metadata: Option<String>,
+    },
+    /// [`Command::SetFloor`].
+    SetFloor {
+        /// The idempotency key.
+        transaction_id: [u8; 16],
+        /// Whose floor.
+        account: String,
+        /// Minor units.
+        floor: i64,
+    },
+    /// [`Command::Linked`].
+    Linked {
+        /// The members.
+        transfers: Vec<HandCommand>,
     },
 }
 
@@ -255,21 +314,62 @@ impl HandCommand {
                     opening_balance: *opening_balance,
                 }
             }
-            Command::Transfer { transaction_id, from_account, to_account, amount } => HandCommand::Transfer {
+            Command::Transfer { transaction_id, from_account, to_account, amount, metadata } => {
+                HandCommand::Transfer {
+                    transaction_id: transaction_id.as_bytes(),
+                    from_account: from_account.to_string(),
+                    to_account: to_account.to_string(),
+                    amount: *amount,
+                    metadata: stored(metadata.as_ref()),
+                }
+            }
+            Command::Deposit { transaction_id, account, amount, metadata } => HandCommand::Deposit {
+                transaction_id: transaction_id.as_bytes(),
+                account: account.to_string(),
+                amount: *amount,
+                metadata: stored(metadata.as_ref()),
+            },
+            Command::Withdrawal { transaction_id, account, amount, metadata } => HandCommand::Withdrawal {
+                transaction_id: transaction_id.as_bytes(),
+                account: account.to_string(),
+                amount: *amount,
+                metadata: stored(metadata.as_ref()),
+            },
+            Command::PendingTransfer {
+                transaction_id,
+                from_account,
+                to_account,
+                amount,
+                expires_at,
+                metadata,
+            } => HandCommand::PendingTransfer {
                 transaction_id: transaction_id.as_bytes(),
                 from_account: from_account.to_string(),
                 to_account: to_account.to_string(),
                 amount: *amount,
+                expires_at: expires_at.map(Timestamp::micros),
+                metadata: stored(metadata.as_ref()),
             },
-            Command::Deposit { transaction_id, account, amount } => HandCommand::Deposit {
+            Command::PostTransfer { transaction_id, pending_id, amount, metadata } => {
+                HandCommand::PostTransfer {
+                    transaction_id: transaction_id.as_bytes(),
+                    pending_id: pending_id.as_bytes(),
+                    amount: *amount,
+                    metadata: stored(metadata.as_ref()),
+                }
+            }
+            Command::VoidTransfer { transaction_id, pending_id, metadata } => HandCommand::VoidTransfer {
+                transaction_id: transaction_id.as_bytes(),
+                pending_id: pending_id.as_bytes(),
+                metadata: stored(metadata.as_ref()),
+            },
+            Command::SetFloor { transaction_id, account, floor } => HandCommand::SetFloor {
                 transaction_id: transaction_id.as_bytes(),
                 account: account.to_string(),
-                amount: *amount,
+                floor: *floor,
             },
-            Command::Withdrawal { transaction_id, account, amount } => HandCommand::Withdrawal {
-                transaction_id: transaction_id.as_bytes(),
-                account: account.to_string(),
-                amount: *amount,
+            Command::Linked { transfers } => HandCommand::Linked {
+                transfers: transfers.members().iter().map(HandCommand::from_command).collect(),
             },
         }
     }
@@ -288,29 +388,106 @@ impl HandCommand {
                     opening_balance: *opening_balance,
                 }
             }
-            HandCommand::Transfer { transaction_id, from_account, to_account, amount } => Command::Transfer {
+            HandCommand::Transfer { transaction_id, from_account, to_account, amount, metadata } => {
+                Command::Transfer {
+                    transaction_id: id(transaction_id),
+                    from_account: name(from_account)?,
+                    to_account: name(to_account)?,
+                    amount: *amount,
+                    metadata: attached(metadata.as_ref())?,
+                }
+            }
+            HandCommand::Deposit { transaction_id, account, amount, metadata } => Command::Deposit {
+                transaction_id: id(transaction_id),
+                account: name(account)?,
+                amount: *amount,
+                metadata: attached(metadata.as_ref())?,
+            },
+            HandCommand::Withdrawal { transaction_id, account, amount, metadata } => Command::Withdrawal {
+                transaction_id: id(transaction_id),
+                account: name(account)?,
+                amount: *amount,
+                metadata: attached(metadata.as_ref())?,
+            },
+            HandCommand::PendingTransfer {
+                transaction_id,
+                from_account,
+                to_account,
+                amount,
+                expires_at,
+                metadata,
+            } => Command::PendingTransfer {
                 transaction_id: id(transaction_id),
                 from_account: name(from_account)?,
                 to_account: name(to_account)?,
                 amount: *amount,
+                expires_at: expires_at.map(time).transpose()?,
+                metadata: attached(metadata.as_ref())?,
             },
-            HandCommand::Deposit { transaction_id, account, amount } => Command::Deposit {
+            HandCommand::PostTransfer { transaction_id, pending_id, amount, metadata } => {
+                Command::PostTransfer {
+                    transaction_id: id(transaction_id),
+                    pending_id: id(pending_id),
+                    amount: *amount,
+                    metadata: attached(metadata.as_ref())?,
+                }
+            }
+            HandCommand::VoidTransfer { transaction_id, pending_id, metadata } => Command::VoidTransfer {
+                transaction_id: id(transaction_id),
+                pending_id: id(pending_id),
+                metadata: attached(metadata.as_ref())?,
+            },
+            HandCommand::SetFloor { transaction_id, account, floor } => Command::SetFloor {
                 transaction_id: id(transaction_id),
                 account: name(account)?,
-                amount: *amount,
+                floor: *floor,
             },
-            HandCommand::Withdrawal { transaction_id, account, amount } => Command::Withdrawal {
-                transaction_id: id(transaction_id),
-                account: name(account)?,
-                amount: *amount,
-            },
+            HandCommand::Linked { transfers } => {
+                let members = transfers.iter().map(HandCommand::to_command).collect::<Result<_, _>>()?;
+                let transfers = LinkedTransfers::new(members).map_err(|error| error.to_string())?;
+                Command::Linked { transfers }
+            }
         })
     }
+}
+
+fn stored(metadata: Option<&Metadata>) -> Option<String> {
+    metadata.map(Metadata::to_string)
+}
+
+fn attached(metadata: Option<&String>) -> Result<Option<Metadata>, String> {
+    let parse = |text: &String| pipeline::parse_metadata(text).map_err(|error| error.to_string());
+    metadata.map(parse).transpose()
+}
+
+fn time(micros: u64) -> Result<Timestamp, String> {
+    Timestamp::from_micros(micros).ok_or_else(|| format!("time {micros}: expected less than 2^53"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn two_phases() -> Vec<Command> {
+        let id = |byte| TransactionId::from_bytes([byte; 16]);
+        let pending = Command::PendingTransfer {
+            transaction_id: id(1),
+            from_account: "a".parse().unwrap(),
+            to_account: "b".parse().unwrap(),
+            amount: 9,
+            expires_at: Some(Timestamp::MAX),
+            metadata: None,
+        };
+        let (pending_id, metadata) = (id(1), None);
+        let post = |byte, amount| Command::PostTransfer {
+            transaction_id: id(byte),
+            pending_id,
+            amount,
+            metadata: metadata.clone(),
+        };
+        let void = Command::VoidTransfer { transaction_id: id(4), pending_id, metadata: metadata.clone() };
+        vec![pending, post(2, None), post(3, Some(4)), void]
+    }
 
     #[test]
     fn stored_commands_come_back() {
@@ -324,9 +501,17 @@ mod tests {
                 floor: Some(-5),
                 opening_balance: 0,
             },
-            Command::Transfer { transaction_id, from_account: a, to_account: b, amount: i64::MAX },
-            Command::Deposit { transaction_id, account: "a".parse().unwrap(), amount: -1 },
-            Command::Withdrawal { transaction_id, account: "a".parse().unwrap(), amount: 0 },
+            Command::Transfer {
+                transaction_id,
+                from_account: a,
+                to_account: b,
+                amount: i64::MAX,
+                metadata: Some(pipeline::parse_metadata(r#"{"order":[7]}"#).unwrap()),
+            },
+            Command::Deposit { transaction_id, account: "a".parse().unwrap(), amount: -1, metadata: None },
+            Command::Withdrawal { transaction_id, account: "a".parse().unwrap(), amount: 0, metadata: None },
+            Command::SetFloor { transaction_id, account: "a".parse().unwrap(), floor: -5 },
+            Command::Linked { transfers: LinkedTransfers::new(two_phases()).unwrap() },
         ];
         for command in commands {
             let stored = HandCommand::from_command(&command);
@@ -338,7 +523,15 @@ mod tests {
             let json = serde_json::to_string(&stored).unwrap();
             assert_eq!(serde_json::from_str::<HandCommand>(&json).unwrap().to_command(), Ok(command));
         }
-        let bad = HandCommand::Deposit { transaction_id: [0; 16], account: String::new(), amount: 1 };
+        let bad = HandCommand::Deposit {
+            transaction_id: [0; 16],
+            account: String::new(),
+            amount: 1,
+            metadata: None,
+        };
+        let old =
+            r#"{"deposit":{"transaction_id":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"account":"","amount":1}}"#;
+        assert_eq!(serde_json::from_str::<HandCommand>(old).unwrap(), bad, "stored by an earlier version");
         assert!(bad.to_command().unwrap_err().starts_with("account \"\": "));
     }
 }

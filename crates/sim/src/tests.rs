@@ -105,3 +105,39 @@ fn invariants_hold_for_thirty_seeds_with_every_fault() {
             .all(|count| *count > 10)
     );
 }
+
+/// As [`stormy`], with transfers in two steps, groups and floors.
+pub(crate) fn two_phase(seed: u64) -> Options {
+    let options = stormy(seed);
+    let pipeline = pipeline::Config {
+        // Small enough to be hit.
+        pending_transfers_max: 12,
+        expiries_max: 2,
+        recent_ids_max: 512,
+        ..options.pipeline.clone()
+    };
+    Options { pending_per_mille: 350, linked_per_mille: 100, floors_per_mille: 30, pipeline, ..options }
+}
+
+#[test]
+fn invariants_hold_with_pending_transfers_groups_and_floors() {
+    use ledger::{CommandKind, Reason};
+    let mut completed = std::collections::BTreeMap::new();
+    let mut refused = std::collections::BTreeMap::new();
+    for seed in 0..20 {
+        let (world, report) = finished(two_phase(seed));
+        assert!(report.is_fine(), "{report}");
+        let counts = &world.projections().counts;
+        for kind in CommandKind::ALL {
+            *completed.entry(kind).or_insert(0) += counts.completed(kind);
+        }
+        for reason in Reason::ALL {
+            *refused.entry(reason).or_insert(0) += counts.failed_for(reason);
+        }
+    }
+    assert!(completed.values().all(|count| *count > 20), "{completed:?}");
+    assert!(refused.values().all(|count| *count > 0), "{refused:?}");
+    let (first, report) = finished(two_phase(3));
+    let (second, again) = finished(two_phase(3));
+    assert_eq!((log_of(&first), report), (log_of(&second), again));
+}

@@ -4,7 +4,7 @@ use ledger::TransactionResult;
 use pipeline::{Answer, Reply, Request};
 
 use crate::clients::{Pending, Sender, sender_of};
-use crate::drive::UNSAFE_PER_MILLE;
+use crate::drive::{UNSAFE_PER_MILLE, outcomes};
 use crate::link::aligned;
 use crate::options::{Safeguard, Workload};
 use crate::schedule::Occurrence;
@@ -123,9 +123,9 @@ impl World {
             return;
         }
         match &reply.answer {
-            Answer::Done { outcome, .. } => {
+            Answer::Done { .. } | Answer::Linked { .. } => {
                 let Some(pending) = self.clients.settle(client) else { return };
-                self.checkers.received(&pending.command, outcome);
+                self.checkers.received(&pending.command, outcomes(&reply.answer));
                 if pending.expected == Expected::Conflict {
                     self.checkers.unexpected_outcome(&pending.command);
                 }
@@ -148,7 +148,7 @@ impl World {
             }
             Answer::DeadLettered { .. } => self.dead_lettered(client),
             // The client sends again when it has lost patience.
-            Answer::Unavailable => {}
+            Answer::StorageFull | Answer::Unavailable => {}
         }
     }
 
@@ -175,13 +175,21 @@ impl World {
                 }
             }
             // It is sent again when there is a pipeline.
-            Answer::Unavailable => {}
-            Answer::Done { .. } | Answer::Conflict { .. } | Answer::DeadLettered { .. } => {
+            Answer::StorageFull | Answer::Unavailable => {}
+            Answer::Done { .. }
+            | Answer::Linked { .. }
+            | Answer::Conflict { .. }
+            | Answer::DeadLettered { .. } => {
                 if let Some(command) = self.by_hand.remove(&number) {
                     match &answer {
-                        Answer::Done { outcome, .. } => self.checkers.received(&command, outcome),
+                        Answer::Done { .. } | Answer::Linked { .. } => {
+                            self.checkers.received(&command, outcomes(&answer));
+                        }
                         Answer::Conflict { .. } => self.checkers.conflict(&command),
-                        Answer::DeadLettered { .. } | Answer::Busy { .. } | Answer::Unavailable => {}
+                        Answer::DeadLettered { .. }
+                        | Answer::Busy { .. }
+                        | Answer::StorageFull
+                        | Answer::Unavailable => {}
                     }
                     self.give_answer(HandAnswer { number, command, answer });
                 }

@@ -9,6 +9,10 @@ use crate::options::{Options, account_name};
 use crate::rng::{Rng, Stream};
 use crate::zipf::Zipf;
 
+mod two_phase;
+
+use two_phase::{Pending, change_body};
+
 /// Draws commands from the seed. First every account is opened; everything else waits until all openings are answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Generator {
@@ -21,6 +25,8 @@ pub(crate) struct Generator {
     bad_drawn: u64,
     /// Commands that have an outcome, to be sent again.
     answered: VecDeque<Command>,
+    /// Pending transfers that have an outcome, to be posted or voided.
+    pendings: VecDeque<Pending>,
 }
 
 /// A command and what its client may be told.
@@ -66,6 +72,7 @@ impl Generator {
             openings: options.accounts + u32::from(options.bad_commands_per_mille > 0),
             bad_drawn: 0,
             answered: VecDeque::new(),
+            pendings: VecDeque::new(),
         }
     }
 
@@ -91,6 +98,12 @@ impl Generator {
         if self.answered.len() == ANSWERED_MAX {
             self.answered.pop_front();
         }
+        for member in command.members() {
+            self.pendings.extend(Pending::of(member));
+        }
+        while self.pendings.len() > ANSWERED_MAX {
+            self.pendings.pop_front();
+        }
         self.answered.push_back(command);
         false
     }
@@ -113,6 +126,9 @@ impl Generator {
             options.deposits_per_mille,
             options.withdrawals_per_mille,
             options.bad_commands_per_mille,
+            options.pending_per_mille,
+            options.linked_per_mille,
+            options.floors_per_mille,
         ];
         let mut share = self.rng.below(1_000);
         let kind = shares.iter().position(|width| match share.checked_sub(u64::from(*width)) {
@@ -130,13 +146,21 @@ impl Generator {
             }
             Some(1) => {
                 let (transaction_id, amount) = (self.id(now), self.amount(options));
-                outcome(Command::Deposit { transaction_id, account: self.account(), amount })
+                outcome(Command::Deposit { transaction_id, account: self.account(), amount, metadata: None })
             }
             Some(2) => {
                 let (transaction_id, amount) = (self.id(now), self.amount(options));
-                outcome(Command::Withdrawal { transaction_id, account: self.account(), amount })
+                outcome(Command::Withdrawal {
+                    transaction_id,
+                    account: self.account(),
+                    amount,
+                    metadata: None,
+                })
             }
             Some(3) => self.bad(options, now),
+            Some(4) => outcome(self.two_phase(options, now)),
+            Some(5) => outcome(self.linked(options, now)),
+            Some(6) => outcome(self.set_floor(now)),
             _ => outcome(self.transfer(options, now)),
         }
     }
@@ -153,6 +177,7 @@ impl Generator {
             from_account: account_name(from),
             to_account: account_name(to),
             amount,
+            metadata: None,
         }
     }
 
@@ -162,16 +187,11 @@ impl Generator {
         let kind = self.bad_drawn % BAD_KINDS;
         let repeated = self.answered.back().cloned();
         if let (0, Some(mut command)) = (kind, repeated) {
-            if let Command::Transfer { amount, .. }
-            | Command::Deposit { amount, .. }
-            | Command::Withdrawal { amount, .. } = &mut command
-            {
-                *amount = amount.wrapping_add(1);
-            }
+            change_body(&mut command);
             return Drawn { command, expected: Expected::Conflict };
         }
         let mut command = self.transfer(options, now);
-        if let Command::Transfer { transaction_id, from_account, to_account, amount } = &mut command {
+        if let Command::Transfer { transaction_id, from_account, to_account, amount, .. } = &mut command {
             match kind {
                 1 => *amount = 0,
                 2 => *amount = -*amount,
@@ -182,7 +202,7 @@ impl Generator {
                 7 => *to_account = elsewhere(),
                 8 => {
                     let (transaction_id, account) = (*transaction_id, from_account.clone());
-                    command = Command::Deposit { transaction_id, account, amount: i64::MAX };
+                    command = Command::Deposit { transaction_id, account, amount: i64::MAX, metadata: None };
                 }
                 _ => *amount = i64::MAX / 4,
             }

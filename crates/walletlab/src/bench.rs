@@ -4,6 +4,7 @@ mod durable;
 mod engine;
 mod figure;
 mod http;
+mod ids;
 mod machine;
 mod memory;
 mod replay;
@@ -28,9 +29,10 @@ use crate::outcome::{Failure, Outcome, Verdict, print, print_json};
 Examples:
   walletlab bench
   walletlab bench engine durable --runs 5
+  walletlab bench ids --ids 100000000 --data /var/lib/wallet
   walletlab bench --json > bench.json
 
-Names: memory, engine, pipeline, durable, disk, replay, clone, sim, http; the beginning of a figure's name will do.
+Names: memory, ids, engine, pipeline, durable, disk, replay, clone, sim, http; the beginning of a figure's name will do.
 
 Exit codes:
   0  measured; no figure is compared with anything but the aim printed beside it
@@ -45,12 +47,18 @@ pub(crate) struct Args {
     /// Durable figures are measured in a temporary directory below this one; it should be on the disk that matters
     #[arg(long, value_name = "DIR", default_value = ".")]
     data: PathBuf,
+    /// Up to how many transaction ids `ids` goes; 100 million take 4 GB of disk meanwhile
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    ids: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
     /// Be the echo that the server is compared with
     #[arg(long, hide = true)]
     echo_server: bool,
+    /// Be the server without its ledger that the server is compared with; it has its directory in --data
+    #[arg(long, hide = true)]
+    server_without_ledger: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,8 +74,9 @@ struct Bench {
 }
 
 /// In this order, because what is freed stays in the resident memory of a process for a while.
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     Bench { name: "memory", measure: memory::measure },
+    Bench { name: "ids", measure: ids::measure },
     Bench { name: "engine", measure: engine::measure },
     Bench { name: "pipeline", measure: engine::measure_pipeline },
     Bench { name: "durable", measure: durable::measure },
@@ -81,6 +90,9 @@ const BENCHES: [Bench; 9] = [
 pub(crate) fn run(args: &Args) -> Outcome {
     if args.echo_server {
         return http::echo_server().map(|()| Verdict::Fine);
+    }
+    if args.server_without_ledger {
+        return http::server_without_ledger(args).map(|()| Verdict::Fine);
     }
     let is_wanted =
         |bench: &Bench| args.names.is_empty() || args.names.iter().any(|name| bench.name.starts_with(name));

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use journal::{Decoder, ToLines};
+use journal::{Damage, DamageKind, Decoder, ToLines};
 use pipeline::LedgerContent;
 
 use crate::log_source::LogSource;
@@ -93,6 +93,8 @@ pub(crate) struct Converter {
     /// The bytes from `kept_from` on, which have not been given out yet.
     kept: Vec<u8>,
     kept_from: u64,
+    /// What stands where a frame was expected, as long as it may be space that was reserved and not used.
+    zeros: Option<Damage>,
 }
 
 impl Converter {
@@ -101,11 +103,14 @@ impl Converter {
             Format::Jsonl => Some(ToLines::new(LedgerContent::default())),
             Format::Binary => None,
         };
-        Converter { decoder: Decoder::new(), lines, kept: Vec::new(), kept_from: 0 }
+        Converter { decoder: Decoder::new(), lines, kept: Vec::new(), kept_from: 0, zeros: None }
     }
 
     /// Appends what the next bytes of the log complete to `out`, up to the first damage.
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damaged> {
+        if let Some(damage) = &self.zeros {
+            return only_zeros(bytes, damage);
+        }
         self.decoder.push(bytes);
         let decoded = loop {
             match self.decoder.next() {
@@ -117,6 +122,11 @@ impl Converter {
                         let (at_byte, sequence) = (error.at_byte, error.sequence);
                         break Err(Damaged::Frame { at_byte, sequence, what: error.to_string() });
                     }
+                }
+                Err(damage) if damage.kind == DamageKind::Zeros => {
+                    let rest = only_zeros(self.decoder.undecoded(), &damage);
+                    self.zeros = Some(damage);
+                    break rest;
                 }
                 Err(damage) => break Err(frame(&damage)),
             }
@@ -132,10 +142,22 @@ impl Converter {
 
     /// The log ends here.
     pub(crate) fn finish(&mut self) -> Result<(), Damaged> {
+        if self.zeros.is_some() {
+            return Ok(());
+        }
+        let rest = self.decoder.undecoded();
+        if self.decoder.position() > 0 && rest.len() < 4 && rest.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
         self.decoder.finish().map_err(|damage| frame(&damage))
     }
 }
 
-fn frame(damage: &journal::Damage) -> Damaged {
+/// Reserved space is zeros to the end; with something behind them they are a hole.
+fn only_zeros(bytes: &[u8], damage: &Damage) -> Result<(), Damaged> {
+    if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(frame(damage)) }
+}
+
+fn frame(damage: &Damage) -> Damaged {
     Damaged::Frame { at_byte: damage.at_byte, sequence: damage.sequence, what: damage.kind.to_string() }
 }

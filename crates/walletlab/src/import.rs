@@ -103,7 +103,7 @@ fn write(args: &Args, source: LogSource, unfinished: &Path) -> Result<(Tail, Rec
         chunk.clear();
     }
     let recovered = recovery.finish().map_err(|error| refused(&bytes.source, &error).failure())?;
-    if let Some(torn) = &recovered.cut {
+    if let Some(torn) = recovered.cut.as_ref().filter(|torn| !torn.is_reserved_space()) {
         let what = format!("the file is not whole ({torn}); copy it again");
         return Err(bytes.source.place(torn.cut_at_byte, torn.next_sequence, what).failure());
     }
@@ -111,8 +111,10 @@ fn write(args: &Args, source: LogSource, unfinished: &Path) -> Result<(Tail, Rec
         let what = format!("the file is not whole ({}); copy it again", torn.what);
         return Err(Place { what, ..torn }.failure());
     }
-    file.sync_all().map_err(|error| refused_by_system("sync", error))?;
     let tail = recovered.tail.clone().expect("a log without a header is not whole");
+    // A copy of a log that is being written to may end in zeros, which are not of the log.
+    file.set_len(tail.bytes()).map_err(|error| refused_by_system("cut", error))?;
+    file.sync_all().map_err(|error| refused_by_system("sync", error))?;
     Ok((tail, recovered))
 }
 

@@ -153,6 +153,16 @@ impl LogSource {
         &self.parts
     }
 
+    /// Bytes read so far, of [`LogSource::bytes_max`].
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Bytes of all files when they were found; 0 if nobody knows.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
     /// Where the lines end that an interrupted append left behind, if the source has come to them; nothing behind that
     /// place was read. In the binary form this is for the recovery to find.
     pub(crate) fn torn(&self) -> Option<Place> {

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let (path, sequence) = (args.path.display(), summary.sequence);
         return Err(Failure::Usage(format!("{path}: the log has {sequence} records, --until wants {until}")));
     }
-    let cut = recovered.cut.as_ref();
+    let cut = recovered.cut.as_ref().filter(|torn| !torn.is_reserved_space());
     let cut = cut.map(|torn| source.place(torn.cut_at_byte, torn.next_sequence, torn.to_string()));
     if let (Some(place), None) = (source.torn().or(cut), args.until) {
         eprintln!("left out: {place}; whoever writes to the log next cuts it");

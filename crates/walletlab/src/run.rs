@@ -136,7 +136,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             feed.rows_count()
         );
     }
-    let broken = violations(ledger, projections);
+    let broken = violations(ledger, &projections.balances, &projections.totals, Some(&projections.pending));
     problems.iter().chain(&broken).for_each(|problem| eprintln!("{problem}"));
     let is_fine = problems.is_empty() && broken.is_empty() && !was_cut_short;
     Ok(if is_fine { Verdict::Fine } else { Verdict::Finding })
@@ -214,6 +214,8 @@ struct Run<'a> {
     durable_before: Option<u64>,
     tally: ThisRun,
     problems: Vec<String>,
+    /// Whether a row found no room on the disk, which ends the run.
+    storage_full: bool,
     progress: ProgressBar,
 }
 
@@ -230,6 +232,7 @@ impl<'a> Run<'a> {
             durable_before: None,
             tally: ThisRun::default(),
             problems: Vec::new(),
+            storage_full: false,
             progress: progress_bar(feed.rows_count()),
         }
     }
@@ -261,7 +264,7 @@ impl<'a> Run<'a> {
                 requests.push(Request { request_id: row, command: command.clone() });
             }
         }
-        if interrupt.is_raised() {
+        if interrupt.is_raised() || self.storage_full {
             return requests;
         }
         let room = self.window().saturating_sub(self.pending.len()).min(self.batch());
@@ -299,10 +302,16 @@ impl<'a> Run<'a> {
         // An answer that nobody waits for is a second one.
         let Some(command) = self.pending.remove(&row) else { return };
         let tally = &mut self.tally;
-        match reply.answer {
+        match &reply.answer {
             Answer::Done { outcome, replayed } => {
                 tally.rows += 1;
-                tally.count(&command, outcome.result, replayed);
+                tally.count(&command, outcome.result, *replayed);
+            }
+            Answer::Linked { outcomes, replayed } => {
+                tally.rows += 1;
+                for (member, outcome) in command.members().iter().zip(outcomes) {
+                    tally.count(member, outcome.result, *replayed);
+                }
             }
             Answer::Conflict { .. } => {
                 tally.rows += 1;
@@ -314,6 +323,14 @@ impl<'a> Run<'a> {
                 tally.rows += 1;
                 let problem = self.at_row(row, &format!("transaction {transaction_id} became a dead letter"));
                 self.problems.push(problem);
+            }
+            Answer::StorageFull => {
+                if !self.storage_full {
+                    self.storage_full = true;
+                    let why = self.driver.storage_short().unwrap_or("the disk was full");
+                    let problem = format!("{why}; make room, and the same command goes on from there");
+                    self.problems.push(problem);
+                }
             }
             // The failed append that this comes from is reported for all of them.
             Answer::Busy { .. } | Answer::Unavailable => {}
@@ -377,16 +394,23 @@ impl ThisRun {
                 self.refused(reason);
             }
             (
-                CommandKind::Transfer | CommandKind::Deposit | CommandKind::Withdrawal,
-                TransactionResult::Completed,
-            ) => self.transfers_completed += 1,
-            (
-                CommandKind::Transfer | CommandKind::Deposit | CommandKind::Withdrawal,
-                TransactionResult::Refused(reason),
-            ) => {
-                self.transfers_failed += 1;
-                self.refused(reason);
-            }
+                CommandKind::Transfer
+                | CommandKind::Deposit
+                | CommandKind::Withdrawal
+                | CommandKind::PendingTransfer
+                | CommandKind::PostTransfer
+                | CommandKind::VoidTransfer
+                | CommandKind::ExpireTransfer
+                | CommandKind::SetFloor
+                | CommandKind::Linked,
+                result,
+            ) => match result {
+                TransactionResult::Completed => self.transfers_completed += 1,
+                TransactionResult::Refused(reason) => {
+                    self.transfers_failed += 1;
+                    self.refused(reason);
+                }
+            },
         }
     }
 
@@ -400,9 +424,15 @@ fn conflict(command: &Command) -> String {
         Command::OpenAccount { account, .. } => format!(
             "account \"{account}\" is open already with another opening balance, asset or scale; nothing was changed"
         ),
-        Command::Transfer { transaction_id, .. }
-        | Command::Deposit { transaction_id, .. }
-        | Command::Withdrawal { transaction_id, .. } => {
+        Command::Transfer { .. }
+        | Command::Deposit { .. }
+        | Command::Withdrawal { .. }
+        | Command::PendingTransfer { .. }
+        | Command::PostTransfer { .. }
+        | Command::VoidTransfer { .. }
+        | Command::SetFloor { .. }
+        | Command::Linked { .. } => {
+            let transaction_id = command.transaction_id();
             format!("transaction id {transaction_id} is taken by another transfer; nothing was changed")
         }
     }

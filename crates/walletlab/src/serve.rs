@@ -3,19 +3,20 @@
 use std::fs;
 use std::path::Path;
 
-use server::files::{LogFormat, segments};
+use server::files::{DriverOptions, Durability, LogFormat, segments};
 use server::{ClockKind, PageSource, ServeError, ServeOptions, Tokens};
 
 use crate::log_source::LINES_NAME;
 use crate::outcome::{Failure, Outcome, Verdict};
-use crate::settings::{Given, Merged, StoreForm};
+use crate::settings::{DurabilityLevel, Given, Merged, StoreForm};
 use crate::{logging, page};
 
 /// Serve the wallet over HTTP, with its page, until SIGTERM or Ctrl-C.
 ///
 /// One process, one data directory, one port: the API under /v1/wallet, /health, /metrics, /docs, and the page at /.
 /// Prints `listening on http://ADDRESS` on standard output when it answers, and nothing else there. A stop lets what is
-/// being answered finish, within --stop-timeout-ms; whatever was answered is on the disk, however the process ends.
+/// being answered finish, within --stop-timeout-ms; whatever was answered is on the disk, however the process ends (unless
+/// --durability says otherwise). A disk that is full refuses commands with 507 until there is room.
 ///
 /// Every setting can also be a variable or a key of the file that --config names: a flag wins over the environment, the
 /// environment over the file. `walletlab config` prints the result.
@@ -40,7 +41,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, matches: &clap::ArgMatches) -> Outcome {
     let merged = args.given.merge(matches)?;
     merged.check().map_err(Failure::Usage)?;
-    check_form(&merged.data, merged.log_format)?;
+    if merged.durability != DurabilityLevel::Memory {
+        check_form(&merged.data, merged.log_format)?;
+    }
     logging::start(merged.log_level, merged.log_output);
     let options = options(merged)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -83,15 +86,23 @@ fn options(merged: Merged) -> Result<ServeOptions, Failure> {
         }
         None => PageSource::Embedded(page::FILES),
     };
-    let log_format = match merged.log_format {
-        StoreForm::Binary => LogFormat::Binary,
-        StoreForm::Jsonl => LogFormat::JsonLines,
+    let journal = DriverOptions {
+        format: match merged.log_format {
+            StoreForm::Binary => LogFormat::Binary,
+            StoreForm::Jsonl => LogFormat::JsonLines,
+        },
+        durability: match merged.durability {
+            DurabilityLevel::Synced => Durability::Synced,
+            DurabilityLevel::Written => Durability::Written,
+            DurabilityLevel::Memory => Durability::Memory,
+        },
+        segment_bytes: merged.segment_bytes,
     };
     Ok(ServeOptions {
         listen: merged.listen,
         page,
         data: merged.data,
-        log_format,
+        journal,
         tokens,
         hosts: merged.hosts,
         clock: if merged.test_clock { ClockKind::Test } else { ClockKind::Wall },

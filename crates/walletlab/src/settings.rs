@@ -64,6 +64,13 @@ pub(crate) struct Settings {
     /// How the log is kept; a directory with a log in the other form is refused [default: binary]
     #[arg(long, value_name = "FORM", env = "WALLETLAB_LOG_FORMAT", hide_env_values = true, value_enum)]
     log_format: Option<StoreForm>,
+    /// What an answer promises: that its record is on the disk, that the system has it, or nothing [default: synced]
+    #[arg(long, value_name = "LEVEL", env = "WALLETLAB_DURABILITY", hide_env_values = true, value_enum)]
+    durability: Option<DurabilityLevel>,
+    /// Bytes of one file of the log at most, about; room for the next one is taken ahead; at least 1048576
+    /// [default: 67108864]
+    #[arg(long, value_name = "BYTES", env = "WALLETLAB_SEGMENT_BYTES", hide_env_values = true)]
+    segment_bytes: Option<NonZeroU64>,
     /// Let time stand still, and move by `POST /v1/clock/advance` only: for tests [default: false]
     #[arg(long, value_name = "BOOL", env = "WALLETLAB_TEST_CLOCK", hide_env_values = true)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -125,6 +132,12 @@ struct LimitSettings {
     /// Snapshots on their way at once; beyond: 503 [default: 4]
     #[arg(long, value_name = "COUNT", env = "WALLETLAB_SNAPSHOTS_MAX", hide_env_values = true)]
     snapshots_max: Option<NonZeroU32>,
+    /// Records between two snapshots on disk, at least [default: 1000000]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_SNAPSHOT_RECORDS", hide_env_values = true)]
+    snapshot_records: Option<NonZeroU64>,
+    /// Snapshots kept on disk; beyond, the oldest is removed [default: 2]
+    #[arg(long, value_name = "COUNT", env = "WALLETLAB_SNAPSHOTS_KEPT_MAX", hide_env_values = true)]
+    snapshots_kept_max: Option<NonZeroU32>,
     /// How long a stop waits for what is being answered [default: 10000]
     #[arg(long, value_name = "MILLISECONDS", env = "WALLETLAB_STOP_TIMEOUT_MS", hide_env_values = true)]
     stop_timeout_ms: Option<NonZeroU64>,
@@ -147,6 +160,18 @@ pub(crate) enum StoreForm {
     Binary,
     /// One file `events.log` in the JSON Lines form: to read with any tool while it grows
     Jsonl,
+}
+
+/// How much an answer promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DurabilityLevel {
+    /// The record is on the disk: it survives the loss of power
+    Synced,
+    /// The system has the record: it survives the end of this program, but not the loss of power
+    Written,
+    /// The log is kept in memory alone, and no file is opened: nothing survives the end of this program
+    Memory,
 }
 
 /// From which severity on a line is written.

@@ -62,6 +62,15 @@ pub(crate) struct Args {
     /// Commands that will be refused
     #[arg(long, value_name = "SHARE")]
     bad_commands_per_mille: Option<u32>,
+    /// Commands that hold an amount for a transfer, or post or void one
+    #[arg(long, value_name = "SHARE")]
+    pending_per_mille: Option<u32>,
+    /// Commands that are groups of transfers
+    #[arg(long, value_name = "SHARE")]
+    linked_per_mille: Option<u32>,
+    /// Commands that give an account another floor
+    #[arg(long, value_name = "SHARE")]
+    floors_per_mille: Option<u32>,
     /// Messages between clients and gateway that are lost
     #[arg(long, value_name = "SHARE", help_heading = "Faults")]
     link_loss_per_mille: Option<u32>,
@@ -161,6 +170,9 @@ fn options(args: &Args) -> Result<Options, Failure> {
     set(&mut options.accounts, args.accounts);
     set(&mut options.duplicates_per_mille, args.duplicates_per_mille);
     set(&mut options.bad_commands_per_mille, args.bad_commands_per_mille);
+    set(&mut options.pending_per_mille, args.pending_per_mille);
+    set(&mut options.linked_per_mille, args.linked_per_mille);
+    set(&mut options.floors_per_mille, args.floors_per_mille);
     set(&mut options.link.loss_per_mille, args.link_loss_per_mille);
     set(&mut options.link.duplication_per_mille, args.link_duplication_per_mille);
     set_max(&mut options.link.delay, args.link_delay_micros_max);

@@ -1,4 +1,5 @@
-//! What the machine must have: the compiler's WebAssembly target, and for the tests Chromium and two tools.
+//! What the machine must have: the compiler's WebAssembly target, and for the tests Chromium, strace and two
+//! tools.
 
 use std::fs;
 use std::process::Command;
@@ -20,6 +21,14 @@ pub(crate) fn plan_wasm_target(plan: &mut Plan) {
 /// Adds the step that sees to a browser.
 pub(crate) fn plan_chromium(plan: &mut Plan) {
     plan.step("looking for Chromium and its driver", ensure_chromium);
+}
+
+/// Adds the step that sees to what the native tests start besides the compiler.
+pub(crate) fn plan_native_test_tools(plan: &mut Plan) {
+    plan.step("looking for strace", || match on_path("strace") {
+        Some(_) => Ok(()),
+        None => install(&["strace"], "strace on PATH, which makes calls to the system fail"),
+    });
 }
 
 /// Adds the steps that see to wasm-pack and the tools that it starts.
@@ -68,7 +77,7 @@ pub(crate) fn install(packages: &[&str], needed: &str) -> anyhow::Result<()> {
     let by_hand = commands.each_ref().map(|words| words.join(" ")).join(" && ");
     let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
     if !is_root || on_path("apt-get").is_none() {
-        bail!("the tests need {needed}; on Debian, as root: {by_hand}");
+        bail!("needed: {needed}; on Debian, as root: {by_hand}");
     }
     println!("missing: {needed}; {by_hand}");
     for words in commands {

@@ -2,11 +2,13 @@
 //!
 //! - `cargo xtask run` makes the machine ready, builds page and binary, and serves both API and page.
 //! - `cargo xtask test` runs every test there is, in the same way everywhere.
+//! - `cargo xtask bench` measures the server beside PostgreSQL, Redis, a bare echo and the bare disk.
 //! - `cargo xtask build` and `cargo xtask ci` are parts of the two, or more of them.
 //!
 //! Each step can be repeated: one with nothing to do takes a moment. What must be fetched is fetched by rustup, cargo,
 //! pip and apt-get, and each time a line says so; nothing is skipped in silence.
 
+mod bench;
 mod html;
 mod http_tests;
 mod http_tools;
@@ -65,6 +67,13 @@ enum Command {
         #[command(flatten)]
         to: Destination,
     },
+    /// Measure the server beside PostgreSQL, Redis, a bare echo and the bare disk, and write what came out
+    Bench {
+        #[command(flatten)]
+        args: bench::Args,
+        #[command(flatten)]
+        to: Destination,
+    },
     /// What must pass before a change is merged: format, lints, documentation, every test
     Ci,
 }
@@ -100,6 +109,10 @@ fn work(command: Command) -> anyhow::Result<()> {
         Command::Test { filter, only, to } => {
             let dist = page::checked_dist(&workspace, &to.dist)?;
             testing::plan(&workspace, &dist, &Selection { filter, only })?.run()
+        }
+        Command::Bench { args, to } => {
+            let dist = page::checked_dist(&workspace, &to.dist)?;
+            bench::plan(&workspace, &args, &dist)?.run()
         }
         Command::Ci => {
             let script = workspace.root().join(".ci/run");

@@ -83,9 +83,10 @@ pub(crate) fn plan(workspace: &Workspace, dist: &Path, selection: &Selection) ->
 }
 
 fn plan_native(plan: &mut Plan, selection: &Selection) {
+    machine::plan_native_test_tools(plan);
     let filter = selection.filter.clone();
     plan.step("native tests: cargo test", move || check(cargo().arg("test").args(filter)));
-    for package in ["xtask", "web"] {
+    for package in ["xtask", "load", "web"] {
         let filter = selection.filter.clone();
         plan.step(format!("native tests of {package}"), move || {
             // One by one and in the profile in which they are built anyway: else cargo builds their dependencies anew.

@@ -62,6 +62,11 @@ impl Workspace {
         self.target.join("release").join(format!("walletlab{}", std::env::consts::EXE_SUFFIX))
     }
 
+    /// The load of the bench, optimised.
+    pub(crate) fn load(&self) -> PathBuf {
+        self.target.join("release").join(format!("walletlab-load{}", std::env::consts::EXE_SUFFIX))
+    }
+
     /// The packages with tests for WebAssembly: they depend on `wasm-bindgen-test`.
     pub(crate) fn wasm_packages(&self) -> &[(String, PathBuf)] {
         &self.wasm_packages

@@ -193,6 +193,12 @@ fn row(event: &EventRow, place: u64, filter: &UseStateHandle<EventFilter>) -> Ht
         EventKind::AccountOpened => ("opened", "○", "", "Account", "Opened"),
         EventKind::MoneyDeducted => ("deducted", "−", "−", "Money", "Deducted"),
         EventKind::MoneyCredited => ("credited", "+", "+", "Money", "Credited"),
+        EventKind::TransferPending => ("opened", "…", "", "Transfer", "Pending"),
+        EventKind::TransferPosted => ("credited", "✓", "", "Transfer", "Posted"),
+        EventKind::TransferVoided => ("deducted", "⌀", "", "Transfer", "Voided"),
+        EventKind::TransferExpired => ("deducted", "⌛", "", "Transfer", "Expired"),
+        EventKind::FloorChanged => ("opened", "⎵", "", "Floor", "Changed"),
+        EventKind::MetadataAttached => ("opened", "¶", "", "Metadata", "Attached"),
         EventKind::TransactionFailed => ("failed", "×", "", "Transaction", "Failed"),
     };
     let amount = event.amount.map_or_else(String::new, |units| {
@@ -207,7 +213,8 @@ fn row(event: &EventRow, place: u64, filter: &UseStateHandle<EventFilter>) -> Ht
             <td title={both}>{ pick(filter, &event.account, |filter, text| filter.account = text) }
                 if !event.to_account.is_empty() { { " → " }{ &event.to_account } }</td>
             <td class="number">{ amount }if event.amount.is_some() { <span class="of">{ " " }{ &event.asset }</span> }</td>
-            <td>if !event.reason.is_empty() { <span class="reason">{ words::reason_short(&event.reason) }</span> }</td>
+            <td>if !event.reason.is_empty() { <span class="reason">{ words::reason_short(&event.reason) }</span> }
+                if !event.note.is_empty() { <span class="note">{ &event.note }</span> }</td>
             <td class="mono" title={event.transaction_id.clone()}>
                 { pick_as(filter, &event.transaction_id, format!("{short_id}…"), |filter, text| filter.transaction_id = text) }</td>
             <td class="number">{ time_of_day(event.recorded_at_micros) }</td>

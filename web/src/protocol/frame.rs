@@ -256,14 +256,36 @@ pub enum EventKind {
     MoneyDeducted,
     /// An account was paid.
     MoneyCredited,
+    /// An amount is held for a transfer.
+    TransferPending,
+    /// A pending transfer was made.
+    TransferPosted,
+    /// A pending transfer was released.
+    TransferVoided,
+    /// A pending transfer was released because its deadline passed.
+    TransferExpired,
+    /// An account has another floor.
+    FloorChanged,
+    /// Something was attached to a transfer.
+    MetadataAttached,
     /// A command was refused.
     TransactionFailed,
 }
 
 impl EventKind {
     /// All types.
-    pub const ALL: [Self; 4] =
-        [Self::AccountOpened, Self::MoneyDeducted, Self::MoneyCredited, Self::TransactionFailed];
+    pub const ALL: [Self; 10] = [
+        Self::AccountOpened,
+        Self::MoneyDeducted,
+        Self::MoneyCredited,
+        Self::TransferPending,
+        Self::TransferPosted,
+        Self::TransferVoided,
+        Self::TransferExpired,
+        Self::FloorChanged,
+        Self::MetadataAttached,
+        Self::TransactionFailed,
+    ];
 
     /// The name as in the log.
     pub fn name(self) -> &'static str {
@@ -271,6 +293,12 @@ impl EventKind {
             Self::AccountOpened => "AccountOpened",
             Self::MoneyDeducted => "MoneyDeducted",
             Self::MoneyCredited => "MoneyCredited",
+            Self::TransferPending => "TransferPending",
+            Self::TransferPosted => "TransferPosted",
+            Self::TransferVoided => "TransferVoided",
+            Self::TransferExpired => "TransferExpired",
+            Self::FloorChanged => "FloorChanged",
+            Self::MetadataAttached => "MetadataAttached",
             Self::TransactionFailed => "TransactionFailed",
         }
     }
@@ -306,6 +334,8 @@ pub struct EventRow {
     pub scale: u8,
     /// Why it was refused, as in the log; empty otherwise.
     pub reason: String,
+    /// What else there is to say of it, in words; empty if there is nothing.
+    pub note: String,
 }
 
 /// The rows of the event table, oldest first.

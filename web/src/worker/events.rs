@@ -155,6 +155,14 @@ impl<'a> Filter<'a> {
             Event::MoneyDeducted { account, .. } | Event::MoneyCredited { account, .. } => {
                 self.account == Some(*account)
             }
+            Event::TransferPending { from_account, to_account, .. }
+            | Event::TransferPosted { from_account, to_account, .. }
+            | Event::TransferVoided { from_account, to_account, .. }
+            | Event::TransferExpired { from_account, to_account, .. } => {
+                self.account == Some(*from_account) || self.account == Some(*to_account)
+            }
+            Event::FloorChanged { account, .. } => self.account == Some(*account),
+            Event::MetadataAttached { .. } => false,
             Event::TransactionFailed(failure) => {
                 failure.from_account.as_ref().is_some_and(is_named)
                     || failure.to_account.as_ref().is_some_and(is_named)
@@ -168,6 +176,12 @@ fn event_kind(event: &Event) -> EventKind {
         Event::AccountOpened { .. } => EventKind::AccountOpened,
         Event::MoneyDeducted { .. } => EventKind::MoneyDeducted,
         Event::MoneyCredited { .. } => EventKind::MoneyCredited,
+        Event::TransferPending { .. } => EventKind::TransferPending,
+        Event::TransferPosted { .. } => EventKind::TransferPosted,
+        Event::TransferVoided { .. } => EventKind::TransferVoided,
+        Event::TransferExpired { .. } => EventKind::TransferExpired,
+        Event::FloorChanged { .. } => EventKind::FloorChanged,
+        Event::MetadataAttached { .. } => EventKind::MetadataAttached,
         Event::TransactionFailed(_) => EventKind::TransactionFailed,
     }
 }
@@ -185,6 +199,7 @@ fn event_row(kept: &Kept, balances: &Balances) -> EventRow {
         asset: String::new(),
         scale: 0,
         reason: String::new(),
+        note: String::new(),
     };
     match &kept.event {
         Event::AccountOpened { account, asset, scale, .. } => {
@@ -199,12 +214,44 @@ fn event_row(kept: &Kept, balances: &Balances) -> EventRow {
             row.scale = of.scale;
             row.amount = Some(*amount);
         }
+        Event::TransferPending { from_account, to_account, amount, expires_at, .. } => {
+            sides(&mut row, *from_account, *to_account, *amount, balances);
+            row.note = expires_at.map_or_else(
+                || "stays until it is settled".to_owned(),
+                |at| format!("expires at {} us", at.micros()),
+            );
+        }
+        Event::TransferPosted { pending_id, from_account, to_account, amount, pending_amount, .. } => {
+            sides(&mut row, *from_account, *to_account, *amount, balances);
+            let rest = pending_amount - amount;
+            row.note = if rest == 0 {
+                format!("all of {pending_id}")
+            } else {
+                format!("of {pending_id}; {rest} minor units released")
+            };
+        }
+        Event::TransferVoided { pending_id, from_account, to_account, amount, .. }
+        | Event::TransferExpired { pending_id, from_account, to_account, amount, .. } => {
+            sides(&mut row, *from_account, *to_account, *amount, balances);
+            row.note = format!("released {pending_id}");
+        }
+        Event::FloorChanged { account, floor, .. } => {
+            let of = balances.row(*account);
+            row.account = of.name.to_string();
+            row.asset = of.asset.to_string();
+            row.scale = of.scale;
+            row.amount = Some(*floor);
+        }
+        Event::MetadataAttached { metadata, .. } => row.note = metadata.to_string(),
         Event::TransactionFailed(failure) => {
             let text =
                 |name: &Option<AccountName>| name.as_ref().map(ToString::to_string).unwrap_or_default();
             row.account = text(&failure.from_account);
             row.to_account = text(&failure.to_account);
-            row.amount = Some(failure.amount);
+            row.amount = failure.amount;
+            if let Some(pending_id) = failure.pending_id {
+                row.note = format!("pending transfer {pending_id}");
+            }
             row.reason = failure.reason.as_str().to_string();
             let known = [&failure.from_account, &failure.to_account]
                 .into_iter()
@@ -221,6 +268,16 @@ fn event_row(kept: &Kept, balances: &Balances) -> EventRow {
         }
     }
     row
+}
+
+/// Both sides of a pending transfer.
+fn sides(row: &mut EventRow, from: AccountIndex, to: AccountIndex, amount: i64, balances: &Balances) {
+    let of = balances.row(from);
+    row.account = of.name.to_string();
+    row.to_account = balances.row(to).name.to_string();
+    row.asset = of.asset.to_string();
+    row.scale = of.scale;
+    row.amount = Some(amount);
 }
 
 #[cfg(test)]

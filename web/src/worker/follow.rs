@@ -69,7 +69,7 @@ impl Follower {
                 events: &self.scratch,
             };
             self.events.push(&record);
-            let is_refused = matches!(self.scratch.as_slice(), [Event::TransactionFailed(_)]);
+            let is_refused = matches!(self.scratch.as_slice(), [Event::TransactionFailed(_), ..]);
             self.count(meta.recorded_at.micros() / interval_micros * interval_micros, is_refused);
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ledger::{AccountName, Command};
-use pipeline::Answer;
+use pipeline::{Answer, Outcome};
 use sim::csv::Feed;
 use sim::{Audit, AuditProgress, FeedSummary, HandAnswer, Stop, Until, World};
 
@@ -538,30 +538,38 @@ fn transfer(id: &str, from: &str, to: &str, amount: i64) -> Result<Command, Stri
         from_account: name("paying", from)?,
         to_account: name("receiving", to)?,
         amount,
+        metadata: None,
     })
 }
 
 fn transfer_answer(answer: &Answer) -> TransferAnswer {
-    match answer {
-        Answer::Done { outcome, replayed } => {
-            let sequence = outcome.sequence;
-            let replayed = match replayed {
-                pipeline::Replayed::First => Replayed::First,
-                pipeline::Replayed::Again => Replayed::Again,
-            };
-            match outcome.result {
-                ledger::TransactionResult::Completed => TransferAnswer::Completed { sequence, replayed },
-                ledger::TransactionResult::Refused(reason) => {
-                    TransferAnswer::Refused { sequence, reason: reason.as_str().to_owned(), replayed }
-                }
+    let told = |outcome: &Outcome, replayed: pipeline::Replayed| {
+        let sequence = outcome.sequence;
+        let replayed = match replayed {
+            pipeline::Replayed::First => Replayed::First,
+            pipeline::Replayed::Again => Replayed::Again,
+        };
+        match outcome.result {
+            ledger::TransactionResult::Completed => TransferAnswer::Completed { sequence, replayed },
+            ledger::TransactionResult::Refused(reason) => {
+                TransferAnswer::Refused { sequence, reason: reason.as_str().to_owned(), replayed }
             }
         }
+    };
+    match answer {
+        Answer::Done { outcome, replayed } => told(outcome, *replayed),
+        // The form sends single transfers, so there is no group to be answered.
+        Answer::Linked { outcomes, replayed } => match outcomes.first() {
+            Some(outcome) => told(outcome, *replayed),
+            None => TransferAnswer::Unavailable,
+        },
         Answer::Conflict { .. } => TransferAnswer::Conflict,
         Answer::Busy { depth, retry_after_micros } => {
             TransferAnswer::Busy { depth: *depth, retry_after_micros: *retry_after_micros }
         }
         Answer::DeadLettered { .. } => TransferAnswer::DeadLettered,
-        Answer::Unavailable => TransferAnswer::Unavailable,
+        // Its log has one segment, for which there is always room.
+        Answer::StorageFull | Answer::Unavailable => TransferAnswer::Unavailable,
     }
 }
 

@@ -9,8 +9,8 @@ use time::Timestamp;
 
 use super::{Make, batches, borders, fix_checksum, header, log, make, note, owned, scanned};
 use crate::{
-    Damage, Decoder, Encoder, FRAME_BYTES_MAX, HEADER_BYTES, Header, MAGIC, PAYLOAD_BYTES_MAX, RecordMeta,
-    SEAL_BYTES, Seal, SourcePosition,
+    Damage, DamageKind, Decoder, Encoder, FRAME_BYTES_MAX, HEADER_BYTES, Header, Item, Lone, MAGIC,
+    PAYLOAD_BYTES_MAX, RecordMeta, SEAL_BYTES, Seal, SourcePosition,
 };
 
 /// The damage that a decoder finds that gets the bytes in pieces of any size.
@@ -382,4 +382,32 @@ fn an_encoder_keeps_the_frame_bound() {
 fn an_encoder_begins_no_log_in_the_middle() {
     let header = Header { first_sequence: 5, previous_seal: Seal::ZERO, ..header() };
     Encoder::start(&header, &mut Vec::new());
+}
+
+#[test]
+fn a_record_is_read_alone_from_the_byte_that_was_noted() {
+    let log = log(&batches(4));
+    let mut decoder = Decoder::new();
+    decoder.push(&log);
+    let mut found = 0;
+    while let Some(item) = decoder.next().unwrap() {
+        let (at, alone) = match item {
+            Item::Record { meta, payload, at_byte } => (at_byte, Some(Lone::Record(meta, payload))),
+            Item::Seal { at_byte, .. } => (at_byte, None),
+            Item::Header(_) => continue,
+        };
+        let rest = &log[usize::try_from(at).unwrap()..];
+        match alone {
+            Some(record) => {
+                found += 1;
+                assert_eq!(Lone::read(rest), Ok(record));
+                assert!(matches!(Lone::read(&rest[..20]), Ok(Lone::More { bytes }) if bytes > 20));
+                let mut flipped = rest.to_vec();
+                flipped[33] ^= 1;
+                assert!(matches!(Lone::read(&flipped), Err(DamageKind::Checksum { .. })));
+            }
+            None => assert!(Lone::read(rest).is_err(), "a seal is no record"),
+        }
+    }
+    assert!(found > 0);
 }

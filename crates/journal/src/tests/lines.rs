@@ -121,7 +121,7 @@ fn a_line_must_be_one() {
         "\"offset\":3",
         "\"offset\":3.5",
         &expect![
-            "line 5, record 1: invalid type: floating point `3.5`, expected an object, text, an integer of at most 64 bits, a truth value or null, at column 166"
+            "line 5, record 1: invalid type: floating point `3.5`, expected an object, an array, text, an integer of at most 64 bits, a truth value or null, at column 166"
         ],
     );
     edit("\"offset\":3", "\"offset\":3,\"more\":1", &expect!["line 5, record 1: unknown field `more`"]);

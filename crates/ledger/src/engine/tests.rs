@@ -2,20 +2,32 @@
 
 use std::{collections::BTreeSet, format, string::String, vec};
 
-use expect_test::{Expect, expect};
-use proptest::prelude::*;
-
-use self::model::Model;
+use self::model::{Model, Step};
 use super::*;
+use crate::{CommandKind, Failure, LinkedTransfers, Metadata, Reason, Record};
+use expect_test::{Expect, expect};
 
 mod model;
+mod property;
+mod two_phase;
 
 fn id(number: u64) -> TransactionId {
     TransactionId::from_bytes(u128::from(number).to_be_bytes())
 }
 
-/// `open NAME ASSET SCALE FLOOR|client BALANCE`, `transfer FROM TO AMOUNT`, `deposit TO AMOUNT`, `withdraw FROM AMOUNT`.
+/// `open NAME ASSET SCALE FLOOR|client BALANCE`, `transfer FROM TO AMOUNT`, `deposit TO AMOUNT`, `withdraw FROM AMOUNT`,
+/// `pend FROM TO AMOUNT [DEADLINE]`, `post NUMBER AMOUNT|all`, `void NUMBER`, `floor ACCOUNT FLOOR`, each with its
+/// metadata behind a `#`, and `group COMMAND; COMMAND ...`, whose members have the numbers 100, 101 and so on of the line.
 fn parse(line: &str, number: u64) -> Command {
+    if let Some(members) = line.strip_prefix("group ") {
+        let numbered = (100 * number + 100..).zip(members.split(';'));
+        let members = numbered.map(|(number, member)| parse(member.trim(), number)).collect();
+        return Command::Linked { transfers: LinkedTransfers::new(members).unwrap() };
+    }
+    let (line, metadata) = match line.split_once('#') {
+        Some((line, metadata)) => (line, Some(Metadata::from_canonical(metadata.trim()).unwrap())),
+        None => (line, None),
+    };
     let words: Vec<&str> = line.split_whitespace().collect();
     let name = |index: usize| words[index].parse::<AccountName>().unwrap();
     let amount = |index: usize| match words[index] {
@@ -37,21 +49,63 @@ fn parse(line: &str, number: u64) -> Command {
             from_account: name(1),
             to_account: name(2),
             amount: amount(3),
+            metadata,
         },
-        "deposit" => Command::Deposit { transaction_id, account: name(1), amount: amount(2) },
-        "withdraw" => Command::Withdrawal { transaction_id, account: name(1), amount: amount(2) },
+        "deposit" => Command::Deposit { transaction_id, account: name(1), amount: amount(2), metadata },
+        "withdraw" => Command::Withdrawal { transaction_id, account: name(1), amount: amount(2), metadata },
+        "pend" => Command::PendingTransfer {
+            transaction_id,
+            from_account: name(1),
+            to_account: name(2),
+            amount: amount(3),
+            expires_at: words.get(4).map(|at| Timestamp::from_micros(at.parse().unwrap()).unwrap()),
+            metadata,
+        },
+        "post" => Command::PostTransfer {
+            transaction_id,
+            pending_id: id(words[1].parse().unwrap()),
+            amount: (words[2] != "all").then(|| amount(2)),
+            metadata,
+        },
+        "void" => {
+            let pending_id = id(words[1].parse().unwrap());
+            Command::VoidTransfer { transaction_id, pending_id, metadata }
+        }
+        "floor" => Command::SetFloor { transaction_id, account: name(1), floor: amount(2) },
         other => panic!("unknown command {other}"),
     }
 }
 
 fn run(ledger: &mut Ledger, command: &Command) -> Vec<Event> {
+    run_at(ledger, Timestamp::ZERO, command)
+}
+
+fn run_at(ledger: &mut Ledger, now: Timestamp, command: &Command) -> Vec<Event> {
     let mut events = Vec::new();
-    ledger.execute(Timestamp::ZERO, command, &mut events);
-    for event in &events {
+    ledger.execute(now, command, &mut events);
+    take(ledger, now, command.kind(), &events);
+    events
+}
+
+/// Checks a record as if it came from outside, and applies it.
+fn take(ledger: &mut Ledger, recorded_at: Timestamp, kind: CommandKind, events: &[Event]) {
+    ledger.check_record(&Record { sequence: 0, recorded_at, generation: 1, kind, events }).unwrap();
+    for event in events {
         ledger.check(event).unwrap();
         ledger.apply(event);
     }
-    events
+}
+
+/// Lets everything that is due expire.
+fn expire(ledger: &mut Ledger, now: Timestamp) -> Vec<Event> {
+    let mut all = Vec::new();
+    while let Some((_, pending_id)) = ledger.next_expiry().filter(|(at, _)| *at <= now) {
+        let mut events = Vec::new();
+        ledger.expire(now, pending_id, &mut events);
+        take(ledger, now, CommandKind::ExpireTransfer, &events);
+        all.extend(events);
+    }
+    all
 }
 
 fn ledger_of(text: &str) -> Ledger {
@@ -62,27 +116,68 @@ fn ledger_of(text: &str) -> Ledger {
     ledger
 }
 
-/// Runs the commands and shows every event, then every balance.
+/// One event in words.
+fn show(ledger: &Ledger, event: &Event) -> String {
+    let name = |account: &AccountIndex| ledger.account(*account).name;
+    let number = |id: &TransactionId| u128::from_be_bytes(id.as_bytes());
+    let details = match event {
+        Event::AccountOpened { account, asset, scale, floor, .. } => {
+            format!("{account} {asset} scale {scale} floor {floor}")
+        }
+        Event::MoneyDeducted { account, amount, .. } | Event::MoneyCredited { account, amount, .. } => {
+            format!("{} {amount}", name(account))
+        }
+        Event::TransferPending { from_account, to_account, amount, expires_at, .. } => {
+            let until = expires_at.map_or(String::new(), |at| format!(" until {}", at.micros()));
+            format!("{} {} {amount}{until}", name(from_account), name(to_account))
+        }
+        Event::TransferPosted {
+            pending_id,
+            from_account,
+            to_account,
+            amount,
+            pending_amount,
+            asked_amount,
+            ..
+        } => {
+            let asked = asked_amount.map_or("all", |_| "part");
+            let (id, from, to) = (number(pending_id), name(from_account), name(to_account));
+            format!("{id} {from} {to} {amount} of {pending_amount}, asked for {asked}")
+        }
+        Event::TransferVoided { pending_id, from_account, to_account, amount, .. }
+        | Event::TransferExpired { pending_id, from_account, to_account, amount, .. } => {
+            format!("{} {} {} {amount}", number(pending_id), name(from_account), name(to_account))
+        }
+        Event::FloorChanged { account, floor, .. } => format!("{} {floor}", name(account)),
+        Event::MetadataAttached { metadata, .. } => metadata.as_str().into(),
+        Event::TransactionFailed(failure) => format!("{} {}", failure.kind, failure.reason),
+    };
+    format!("{} {details}\n", event.name())
+}
+
+/// Runs the commands and shows every event, then every balance. `now TIME` lets time pass, `expire` lets expire what is due.
 fn check_events(text: &str, expected: &Expect) {
     let mut ledger = Ledger::new(0);
+    let mut now = Timestamp::ZERO;
     let mut shown = String::new();
     for (number, line) in (0..).zip(text.lines()) {
-        for event in run(&mut ledger, &parse(line.trim(), number)) {
-            let details = match &event {
-                Event::AccountOpened { account, asset, scale, floor, .. } => {
-                    format!("{account} {asset} scale {scale} floor {floor}")
-                }
-                Event::MoneyDeducted { account, amount, .. }
-                | Event::MoneyCredited { account, amount, .. } => {
-                    format!("{} {amount}", ledger.account(*account).name)
-                }
-                Event::TransactionFailed(failure) => format!("{} {}", failure.kind, failure.reason),
-            };
-            shown += &format!("{} {details}\n", event.name());
-        }
+        let line = line.trim();
+        let events = match line.strip_prefix("now ") {
+            Some(time) => {
+                now = Timestamp::from_micros(time.parse().unwrap()).unwrap();
+                vec![]
+            }
+            None if line == "expire" => expire(&mut ledger, now),
+            None => run_at(&mut ledger, now, &parse(line, number)),
+        };
+        events.iter().for_each(|event| shown += &show(&ledger, event));
     }
     for account in ledger.accounts() {
-        shown += &format!("{} = {} {}\n", account.name, account.posted, account.asset);
+        shown += &format!("{} = {} {}", account.name, account.posted, account.asset);
+        if account.pending > 0 {
+            shown += &format!(", {} held", account.pending);
+        }
+        shown += "\n";
     }
     expected.assert_eq(&shown);
 }
@@ -168,13 +263,22 @@ fn deposits_and_withdrawals_go_through_the_world() {
     );
 }
 
-/// USD: alice 100, @fees 0. EUR: bob 50. BIG: rich has everything but 1, poor and @big nothing.
-const PRECEDENCE_WORLD: &str = "open alice USD 2 client 100
+/// USD: alice 100, of which carl is to have 10 (number 7), @fees 0. EUR: bob 50. BIG: rich has everything but what poor, who
+/// has nothing, may owe to him (number 10); @big nothing.
+const PRECEDENCE_WORLD: &str = "open alice USD 2 client 110
 open @fees USD 2 0 0
 open bob EUR 2 client 50
-open rich BIG 0 client MAX
-open poor BIG 0 client 0
-open @big BIG 0 0 0";
+open rich BIG 0 client 0
+open poor BIG 0 -9 0
+open @big BIG 0 0 0
+open carl USD 2 client 0
+pend alice carl 10
+void 99
+void 99
+pend poor rich 9
+deposit rich MAX
+open owing USD 2 MIN 0
+pend owing carl MAX";
 
 /// Commands with every pair of faults that one command can have at once.
 const PRECEDENCE_COMMANDS: &str = "transfer alice alice 0
@@ -220,7 +324,34 @@ open carol BIG 1 client 2
 open @new USD 3 5 0
 open @new BIG 0 5 2
 open carol NEW 19 client 0
-open @world/NEW NEW 2 MIN 0";
+open @world/NEW NEW 2 MIN 0
+pend alice alice 0 0
+pend @fees alice 5 0
+pend @fees alice 5
+pend alice alice 5 0
+pend ghost alice 5 0
+pend alice ghost 5 0
+pend alice bob 5 0
+pend rich poor -1 0
+pend alice rich 101 0
+pend owing carl 1 0
+pend owing carl 1
+pend alice ghost -1
+pend poor rich 1
+post 99 0
+post 99 1
+post 7 0
+post 7 -1
+post 7 11
+post 10 all
+post 10 10
+void 99
+floor @world/USD 1
+floor @world/NEW 1
+floor ghost 1
+floor ghost 0
+floor alice 1
+floor alice 101";
 
 /// Runs each of the commands by itself: its faults as the model sees them, of which the ledger names the first, and all pairs
 /// of them.
@@ -228,7 +359,7 @@ fn run_precedence() -> (String, BTreeSet<(Reason, Reason)>) {
     let ledger = ledger_of(PRECEDENCE_WORLD);
     let mut model = Model::default();
     for (number, line) in (0..).zip(PRECEDENCE_WORLD.lines()) {
-        model.run(&parse(line, number));
+        model.run(Timestamp::ZERO, &parse(line, number));
     }
     let mut shown = String::new();
     let mut pairs = BTreeSet::new();
@@ -237,7 +368,7 @@ fn run_precedence() -> (String, BTreeSet<(Reason, Reason)>) {
         let mut events = Vec::new();
         ledger.execute(Timestamp::ZERO, &command, &mut events);
         let [Event::TransactionFailed(failure)] = events.as_slice() else { panic!("{line} is not refused") };
-        let faults: Vec<Reason> = model.faults(&command).into_iter().collect();
+        let faults: Vec<Reason> = model.faults(Timestamp::ZERO, &command).into_iter().collect();
         assert_eq!(failure.reason, faults[0], "{line}");
         pairs.extend(
             faults
@@ -290,15 +421,42 @@ fn the_first_of_several_reasons_is_the_answer() {
         open @world/NEW USD 2 MIN -1: amount_not_positive < reserved_account
         open carol USD 3 client -1: amount_not_positive < asset_mismatch
         open @new USD 2 5 -1: amount_not_positive < insufficient_funds
-        open carol USD 3 0 0: reserved_account < asset_mismatch
+        open carol USD 3 0 0: asset_mismatch
         open @new USD 3 client 0: reserved_account < asset_mismatch
-        open carol BIG 0 0 2: reserved_account < overflow
-        open carol USD 2 5 0: reserved_account < insufficient_funds
+        open carol BIG 0 0 2: overflow
+        open carol USD 2 5 0: insufficient_funds
         open carol BIG 1 client 2: asset_mismatch < overflow
         open @new USD 3 5 0: asset_mismatch < insufficient_funds
         open @new BIG 0 5 2: overflow < insufficient_funds
         open carol NEW 19 client 0: asset_mismatch
         open @world/NEW NEW 2 MIN 0: reserved_account
+        pend alice alice 0 0: amount_not_positive < same_account < deadline_passed
+        pend @fees alice 5 0: reserved_account < deadline_passed < insufficient_funds
+        pend @fees alice 5: reserved_account < insufficient_funds
+        pend alice alice 5 0: same_account < deadline_passed
+        pend ghost alice 5 0: deadline_passed < unknown_from_account
+        pend alice ghost 5 0: deadline_passed < unknown_to_account
+        pend alice bob 5 0: deadline_passed < asset_mismatch
+        pend rich poor -1 0: amount_not_positive < deadline_passed < overflow
+        pend alice rich 101 0: deadline_passed < asset_mismatch < overflow < insufficient_funds
+        pend owing carl 1 0: deadline_passed < overflow
+        pend owing carl 1: overflow
+        pend alice ghost -1: amount_not_positive < unknown_to_account
+        pend poor rich 1: overflow < insufficient_funds
+        post 99 0: amount_not_positive < pending_not_open
+        post 99 1: pending_not_open
+        post 7 0: amount_not_positive
+        post 7 -1: amount_not_positive
+        post 7 11: amount_exceeds_pending
+        post 10 all: overflow
+        post 10 10: amount_exceeds_pending < overflow
+        void 99: pending_not_open
+        floor @world/USD 1: reserved_account < floor_above_balance
+        floor @world/NEW 1: reserved_account < unknown_to_account < floor_above_balance
+        floor ghost 1: unknown_to_account < floor_above_balance
+        floor ghost 0: unknown_to_account
+        floor alice 1: floor_above_balance
+        floor alice 101: floor_above_balance
     "#]]
     .assert_eq(&shown);
 }
@@ -311,24 +469,177 @@ fn every_pair_of_reasons_that_can_meet_is_decided() {
         .flat_map(|one| Reason::ALL.iter().map(move |other| (*one, *other)))
         .filter(|pair| pair.0 < pair.1 && !pairs.contains(pair))
         .collect();
-    // One account has one asset; an account that is not there has neither asset nor balance.
+    // One account has one asset; an account that is not there has neither asset nor balance; a settlement names no accounts,
+    // a floor no amount, and a member fails by itself or because of another one.
     expect![[r#"
         [
+            (
+                AmountNotPositive,
+                AmountExceedsPending,
+            ),
+            (
+                AmountNotPositive,
+                FloorAboveBalance,
+            ),
+            (
+                AmountNotPositive,
+                LinkedFailed,
+            ),
+            (
+                SameAccount,
+                PendingNotOpen,
+            ),
             (
                 SameAccount,
                 AssetMismatch,
             ),
             (
+                SameAccount,
+                AmountExceedsPending,
+            ),
+            (
+                SameAccount,
+                FloorAboveBalance,
+            ),
+            (
+                SameAccount,
+                LinkedFailed,
+            ),
+            (
+                ReservedAccount,
+                PendingNotOpen,
+            ),
+            (
+                ReservedAccount,
+                AmountExceedsPending,
+            ),
+            (
+                ReservedAccount,
+                LinkedFailed,
+            ),
+            (
+                DeadlinePassed,
+                PendingNotOpen,
+            ),
+            (
+                DeadlinePassed,
+                AmountExceedsPending,
+            ),
+            (
+                DeadlinePassed,
+                FloorAboveBalance,
+            ),
+            (
+                DeadlinePassed,
+                LinkedFailed,
+            ),
+            (
+                UnknownFromAccount,
+                PendingNotOpen,
+            ),
+            (
                 UnknownFromAccount,
                 AssetMismatch,
+            ),
+            (
+                UnknownFromAccount,
+                AmountExceedsPending,
             ),
             (
                 UnknownFromAccount,
                 InsufficientFunds,
             ),
             (
+                UnknownFromAccount,
+                FloorAboveBalance,
+            ),
+            (
+                UnknownFromAccount,
+                LinkedFailed,
+            ),
+            (
+                UnknownToAccount,
+                PendingNotOpen,
+            ),
+            (
                 UnknownToAccount,
                 AssetMismatch,
+            ),
+            (
+                UnknownToAccount,
+                AmountExceedsPending,
+            ),
+            (
+                UnknownToAccount,
+                LinkedFailed,
+            ),
+            (
+                PendingNotOpen,
+                AssetMismatch,
+            ),
+            (
+                PendingNotOpen,
+                AmountExceedsPending,
+            ),
+            (
+                PendingNotOpen,
+                Overflow,
+            ),
+            (
+                PendingNotOpen,
+                InsufficientFunds,
+            ),
+            (
+                PendingNotOpen,
+                FloorAboveBalance,
+            ),
+            (
+                PendingNotOpen,
+                LinkedFailed,
+            ),
+            (
+                AssetMismatch,
+                AmountExceedsPending,
+            ),
+            (
+                AssetMismatch,
+                FloorAboveBalance,
+            ),
+            (
+                AssetMismatch,
+                LinkedFailed,
+            ),
+            (
+                AmountExceedsPending,
+                InsufficientFunds,
+            ),
+            (
+                AmountExceedsPending,
+                FloorAboveBalance,
+            ),
+            (
+                AmountExceedsPending,
+                LinkedFailed,
+            ),
+            (
+                Overflow,
+                FloorAboveBalance,
+            ),
+            (
+                Overflow,
+                LinkedFailed,
+            ),
+            (
+                InsufficientFunds,
+                FloorAboveBalance,
+            ),
+            (
+                InsufficientFunds,
+                LinkedFailed,
+            ),
+            (
+                FloorAboveBalance,
+                LinkedFailed,
             ),
         ]
     "#]]
@@ -384,10 +695,8 @@ fn digests_of_disjoint_ledgers_add_up() {
 
 /// A refusal with the fields of a deposit, whatever the kind.
 fn failed(kind: CommandKind) -> Event {
-    let (transaction_id, to_account, amount) = (id(9), Some("alice".parse().unwrap()), 5);
-    let (from_account, asset, scale, floor, reason) = (None, None, None, None, Reason::Overflow);
-    let failure =
-        Failure { transaction_id, kind, from_account, to_account, amount, asset, scale, floor, reason };
+    let blank = Failure::blank(id(9), kind, Reason::Overflow);
+    let failure = Failure { to_account: Some("alice".parse().unwrap()), amount: Some(5), ..blank };
     Event::TransactionFailed(failure.into())
 }
 
@@ -410,7 +719,7 @@ fn a_contradicting_event_is_named() {
         vec![opened("alice", "USD", 2, 0)],
         vec![opened("bob", "USD", 3, 0)],
         vec![opened("bob", "USD", 19, 0)],
-        vec![opened("bob", "USD", 2, -1)],
+        vec![opened("bob", "USD", 2, 1)],
         vec![opened("@bob", "USD", 2, 1)],
         vec![opened("bob", "GBP", 2, 0)],
         vec![opened("@world/GBP", "GBP", 2, 0)],
@@ -441,7 +750,7 @@ fn a_contradicting_event_is_named() {
         account alice is opened a second time
         account bob has scale 3, but its asset has scale 2
         account bob has scale 19, more than 18
-        account bob has floor -1, which an account of its name cannot have
+        account bob has floor 1, which an account of its name cannot have
         account @bob has floor 1, which an account of its name cannot have
         account bob is opened before the world account of GBP
         account @world/GBP has floor 0, which an account of its name cannot have
@@ -519,163 +828,4 @@ fn a_record_that_no_command_makes_is_refused() {
 fn apply_stops_at_a_broken_invariant() {
     let mut ledger = ledger_of("open alice USD 2 client 100");
     ledger.apply(&Event::MoneyDeducted { transaction_id: id(9), account: AccountIndex(1), amount: 101 });
-}
-
-fn some_name() -> impl Strategy<Value = AccountName> {
-    prop::sample::select(vec!["a", "b", "c", "d", "e", "@fees", "@world/USD", "@world/EUR"])
-        .prop_map(|name| name.parse().unwrap())
-}
-
-fn some_asset() -> impl Strategy<Value = Asset> {
-    prop::sample::select(vec!["USD", "EUR"]).prop_map(|asset| asset.parse().unwrap())
-}
-
-fn some_amount() -> impl Strategy<Value = i64> {
-    let edges = vec![i64::MIN, -1, 0, 1, i64::MAX - 1, i64::MAX];
-    prop_oneof![6 => 1..=60_i64, 1 => prop::sample::select(edges), 1 => any::<i64>()]
-}
-
-fn some_command() -> impl Strategy<Value = Command> {
-    let floor = prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![Some(i64::MIN), Some(-9), Some(0), Some(1)])];
-    let scale = prop::sample::select(vec![2, 2, 2, 2, 2, 3, 19]);
-    let transaction_id = id(0);
-    prop_oneof![
-        2 => (some_name(), some_asset(), scale, floor, some_amount()).prop_map(
-            |(account, asset, scale, floor, opening_balance)| {
-                Command::OpenAccount { account, asset, scale, floor, opening_balance }
-            }
-        ),
-        6 => (some_name(), some_name(), some_amount()).prop_map(move |(from_account, to_account, amount)| {
-            Command::Transfer { transaction_id, from_account, to_account, amount }
-        }),
-        1 => (some_name(), some_amount())
-            .prop_map(move |(account, amount)| Command::Deposit { transaction_id, account, amount }),
-        1 => (some_name(), some_amount())
-            .prop_map(move |(account, amount)| Command::Withdrawal { transaction_id, account, amount }),
-    ]
-}
-
-/// Commands with ids of their own, so that each is new.
-fn some_commands() -> impl Strategy<Value = Vec<Command>> {
-    prop::collection::vec(some_command(), 1..80).prop_map(|mut commands| {
-        for (number, command) in (1..).zip(&mut commands) {
-            match command {
-                Command::OpenAccount { .. } => {}
-                Command::Transfer { transaction_id, .. }
-                | Command::Deposit { transaction_id, .. }
-                | Command::Withdrawal { transaction_id, .. } => *transaction_id = id(number),
-            }
-        }
-        commands
-    })
-}
-
-fn some_event() -> impl Strategy<Value = Event> {
-    let index = (0..6_u32).prop_map(AccountIndex);
-    let small_id = (0..3_u64).prop_map(id);
-    let amount = prop_oneof![8 => 1..4_i64, 1 => some_amount()];
-    let floor = prop::sample::select(vec![0, 0, 0, i64::MIN, i64::MIN, -5, 5]);
-    let opened = (small_id.clone(), some_name(), some_asset(), 1..4_u8, floor).prop_map(
-        |(transaction_id, account, asset, scale, floor)| {
-            let scale = if scale == 3 { 3 } else { 2 };
-            Event::AccountOpened { transaction_id, account, asset, scale, floor }
-        },
-    );
-    let failed = (some_command(), any::<bool>(), prop::sample::select(Reason::ALL.to_vec())).prop_map(
-        |(command, spoiled, reason)| {
-            let mut failure = command.refused(reason);
-            if spoiled {
-                failure.to_account = None;
-            }
-            Event::TransactionFailed(failure.into())
-        },
-    );
-    prop_oneof![
-        3 => opened,
-        4 => (small_id.clone(), index.clone(), amount.clone()).prop_map(|(transaction_id, account, amount)| {
-            Event::MoneyDeducted { transaction_id, account, amount }
-        }),
-        4 => (small_id, index, amount).prop_map(|(transaction_id, account, amount)| {
-            Event::MoneyCredited { transaction_id, account, amount }
-        }),
-        1 => failed,
-    ]
-}
-
-fn check_against_model(commands: &[Command], hash_seed: u64) -> Result<(), TestCaseError> {
-    let (mut ledger, mut replayed) = (Ledger::new(hash_seed), Ledger::new(!hash_seed));
-    let mut model = Model::default();
-    for (sequence, command) in (0..).zip(commands) {
-        if let Command::OpenAccount { account, .. } = command
-            && ledger.find(account).is_some()
-        {
-            continue;
-        }
-        let result = model.run(command);
-        let before = ledger.digest();
-        let mut events = Vec::new();
-        ledger.execute(Timestamp::ZERO, command, &mut events);
-        prop_assert_eq!(ledger.digest(), before);
-        let (recorded_at, generation, kind) = (Timestamp::ZERO, 1, command.kind());
-        let record = Record { sequence, recorded_at, generation, kind, events: &events };
-        prop_assert_eq!(replayed.check_record(&record), Ok(()));
-        for event in &events {
-            prop_assert_eq!(replayed.check(event), Ok(()));
-            replayed.apply(event);
-            ledger.apply(event);
-        }
-        let transaction = record.transaction().unwrap();
-        prop_assert_eq!(transaction.result(), result);
-        prop_assert_eq!(transaction.transaction_id(), command.transaction_id());
-        prop_assert_eq!(transaction.fingerprint(kind, |index| replayed.name(index)), command.fingerprint());
-        prop_assert!(ledger.is_settled());
-        prop_assert!(ledger.sum_by_asset().iter().all(|(_, sum)| *sum == 0));
-        prop_assert_eq!(ledger.digest().as_u128(), model.digest());
-        prop_assert_eq!(replayed.digest(), ledger.digest());
-    }
-    prop_assert_eq!(ledger.accounts().len(), model.accounts.len());
-    for account in ledger.accounts() {
-        prop_assert_eq!(i128::from(account.posted), model.accounts[account.name].posted);
-        prop_assert!(account.posted >= account.floor);
-    }
-    prop_assert!(ledger.accounts().eq(replayed.accounts()), "the seed of the name table shows");
-    Ok(())
-}
-
-fn check_stream(events: &[Event]) -> Result<(), TestCaseError> {
-    let mut ledger = Ledger::new(3);
-    for event in events {
-        if ledger.check(event).is_ok() {
-            ledger.apply(event);
-        }
-        prop_assert!(ledger.accounts().all(|account| account.posted >= account.floor));
-        if ledger.is_settled() {
-            prop_assert!(ledger.sum_by_asset().iter().all(|(_, sum)| *sum == 0));
-        }
-    }
-    Ok(())
-}
-
-proptest! {
-    #[test]
-    fn the_ledger_is_its_model_and_its_replay(commands in some_commands(), hash_seed: u64) {
-        check_against_model(&commands, hash_seed)?;
-    }
-
-    #[test]
-    fn what_passes_check_never_panics_in_apply(events in prop::collection::vec(some_event(), 1..200)) {
-        check_stream(&events)?;
-    }
-
-    #[test]
-    fn the_shape_of_any_record_can_be_asked(
-        events in prop::collection::vec(some_event(), 0..5),
-        kind in prop::sample::select(CommandKind::ALL.to_vec()),
-    ) {
-        let record = Record { sequence: 0, recorded_at: Timestamp::ZERO, generation: 1, kind, events: &events };
-        let ledger = ledger_of("open a USD 2 client 5\nopen b USD 2 client 5");
-        if ledger.check_record(&record).is_ok() {
-            prop_assert!(record.transaction().is_ok());
-        }
-    }
 }

@@ -8,6 +8,7 @@ use projection::Projections;
 use super::{Pipeline, Stats, count};
 use crate::content::LogIdentity;
 use crate::read_models::{Elsewhere, ReadModels};
+use crate::segments::Room;
 use crate::snapshot::DurableView;
 
 impl Pipeline {
@@ -90,6 +91,20 @@ impl<R: ReadModels> Pipeline<R> {
             && self.gathering.records.is_empty()
             && self.in_flight.is_empty()
             && self.waiting.is_empty()
+    }
+
+    /// Whether commands wait for [`Input::SegmentReady`](crate::Input::SegmentReady) (or `StorageFull`) and nothing else can
+    /// set them going.
+    pub fn awaits_segment(&self) -> bool {
+        !self.stage.is_empty()
+            && self.gathering.records.is_empty()
+            && self.in_flight.is_empty()
+            && self.room() == Room::Later
+    }
+
+    /// Whether commands that would make a record are answered `StorageFull` now.
+    pub fn is_storage_full(&self) -> bool {
+        self.room() == Room::None
     }
 
     /// What waits where, and the totals.

@@ -4,20 +4,22 @@ mod forms;
 mod lines_recovery;
 mod random;
 mod scripts;
+mod segments;
 mod snapshots;
+mod two_phase;
 
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use expect_test::Expect;
-use ledger::{Command, TransactionId, TransactionResult};
+use ledger::{Command, LinkedTransfers, TransactionId, TransactionResult};
 use std::collections::BTreeMap;
 use time::Timestamp;
 
 use crate::{
-    Answer, Append, Config, Input, LogIdentity, Lookup, Output, Pipeline, Recovered, Recovery, Replayed,
-    Request,
+    Answer, Append, Config, Input, LogIdentity, Lookup, Output, Pipeline, Place, Recovered, Recovery,
+    Replayed, Request,
 };
 
 const IDENTITY: LogIdentity = LogIdentity { log_id: [1; 16], ledger_id: [2; 16], partition: 0 };
@@ -104,7 +106,10 @@ impl Rig {
                     format!("find {}", self.label(&id))
                 }
                 Output::Append(append) => {
-                    let line = format!("append {}..{}", append.first_sequence, append.next_sequence);
+                    let place = if append.place == Place::New { ", a new segment" } else { "" };
+                    // Of a log without segments there is only one new one, which is not worth a word.
+                    let place = if self.config.segment_bytes.is_none() { "" } else { place };
+                    let line = format!("append {}..{}{place}", append.first_sequence, append.next_sequence);
                     self.appends.push_back(append);
                     line
                 }
@@ -128,9 +133,31 @@ impl Rig {
                     }
                 }
             }
+            Answer::Linked { outcomes, replayed } => {
+                let again = match replayed {
+                    Replayed::First => "",
+                    Replayed::Again => " again",
+                };
+                let told: Vec<String> = outcomes
+                    .iter()
+                    .map(|outcome| {
+                        let label = self.label(&outcome.transaction_id);
+                        match outcome.result {
+                            TransactionResult::Completed => {
+                                format!("{label} completed at {}{again}", outcome.sequence)
+                            }
+                            TransactionResult::Refused(reason) => {
+                                format!("{label} refused {} at {}{again}", reason.as_str(), outcome.sequence)
+                            }
+                        }
+                    })
+                    .collect();
+                told.join(", ")
+            }
             Answer::Conflict { transaction_id } => format!("conflict {}", self.label(transaction_id)),
             Answer::Busy { depth, .. } => format!("busy, {depth} in the queue"),
             Answer::DeadLettered { transaction_id } => format!("dead letter {}", self.label(transaction_id)),
+            Answer::StorageFull => "storage full".to_string(),
             Answer::Unavailable => "unavailable".to_string(),
         }
     }
@@ -155,6 +182,8 @@ impl Rig {
             }
             ["settle"] => self.settle(),
             ["fail"] => self.input(Input::AppendFailed),
+            ["segment", "ready"] => self.input(Input::SegmentReady),
+            ["storage", "full"] => self.input(Input::StorageFull),
             ["close"] => self.input(Input::Close),
             ["redrive"] => self.input(Input::Redrive { max: 1 }),
             ["restart"] => self.restart(),
@@ -171,9 +200,28 @@ impl Rig {
                     .projections()
                     .balances
                     .iter()
-                    .map(|(_, row)| format!("  {} {}\n", row.name.as_str(), row.posted))
+                    .map(|(_, row)| match row.pending {
+                        0 => format!("  {} {}\n", row.name.as_str(), row.posted),
+                        held => format!("  {} {}, {held} held\n", row.name.as_str(), row.posted),
+                    })
                     .collect();
                 self.text.push_str(&lines.concat());
+            }
+            ["due"] => {
+                let due = self.pipeline.poll_timeout();
+                let due =
+                    due.map_or("nothing".to_string(), |due| format!("{} at {}", due.reason, due.at.micros()));
+                self.text.push_str(&format!("  {due}\n"));
+            }
+            ["group", ..] => {
+                let mut members = Vec::new();
+                for member in line["group ".len()..].split(';') {
+                    let (label, command) = command(&member.split_whitespace().collect::<Vec<_>>());
+                    self.labels.insert(command.transaction_id(), label);
+                    members.push(command);
+                }
+                let transfers = LinkedTransfers::new(members).expect("a group");
+                self.submit(Command::Linked { transfers });
             }
             words => {
                 let (label, command) = command(words);
@@ -193,34 +241,65 @@ fn labelled(label: &str) -> TransactionId {
     TransactionId::derived("test", &[label.as_bytes()])
 }
 
-/// `open NAME BALANCE`, `transfer LABEL FROM TO AMOUNT`, `deposit LABEL ACCOUNT AMOUNT`, `withdraw LABEL ACCOUNT AMOUNT`.
+/// `open NAME BALANCE [FLOOR]`, `transfer LABEL FROM TO AMOUNT [METADATA]`, `deposit LABEL ACCOUNT AMOUNT`, `withdraw LABEL
+/// ACCOUNT AMOUNT`, `pend LABEL FROM TO AMOUNT [DEADLINE]`, `post LABEL PENDING AMOUNT|all`, `void LABEL PENDING`, `floor
+/// LABEL ACCOUNT FLOOR`.
 fn command(words: &[&str]) -> (String, Command) {
     let name = |word: &str| word.parse().expect("a name");
     match words {
-        ["open", account, balance] => {
+        ["open", account, balance, floor @ ..] => {
             let opening_balance = number(balance);
             let asset = "USD".parse().expect("an asset");
             let command = Command::OpenAccount {
                 account: name(account),
                 asset,
                 scale: 2,
-                floor: None,
+                floor: floor.first().map(|floor| number(floor)),
                 opening_balance,
             };
             (format!("open {account}"), command)
         }
-        ["transfer", label, from, to, amount] => {
+        ["transfer", label, from, to, amount, metadata @ ..] => {
             let (from_account, to_account, amount) = (name(from), name(to), number(amount));
+            let metadata = metadata.first().map(|text| crate::parse_metadata(text).expect("metadata"));
             let transaction_id = labelled(label);
-            (label.to_string(), Command::Transfer { transaction_id, from_account, to_account, amount })
+            let command = Command::Transfer { transaction_id, from_account, to_account, amount, metadata };
+            (label.to_string(), command)
         }
         ["deposit", label, account, amount] => {
             let (account, amount) = (name(account), number(amount));
-            (label.to_string(), Command::Deposit { transaction_id: labelled(label), account, amount })
+            let transaction_id = labelled(label);
+            (label.to_string(), Command::Deposit { transaction_id, account, amount, metadata: None })
         }
         ["withdraw", label, account, amount] => {
             let (account, amount) = (name(account), number(amount));
-            (label.to_string(), Command::Withdrawal { transaction_id: labelled(label), account, amount })
+            let transaction_id = labelled(label);
+            (label.to_string(), Command::Withdrawal { transaction_id, account, amount, metadata: None })
+        }
+        ["pend", label, from, to, amount, deadline @ ..] => {
+            let command = Command::PendingTransfer {
+                transaction_id: labelled(label),
+                from_account: name(from),
+                to_account: name(to),
+                amount: number(amount),
+                expires_at: deadline.first().map(|at| Timestamp::from_micros(number(at)).expect("a time")),
+                metadata: None,
+            };
+            (label.to_string(), command)
+        }
+        ["post", label, pending, amount] => {
+            let amount = (*amount != "all").then(|| number(amount));
+            let (transaction_id, pending_id) = (labelled(label), labelled(pending));
+            let command = Command::PostTransfer { transaction_id, pending_id, amount, metadata: None };
+            (label.to_string(), command)
+        }
+        ["void", label, pending] => {
+            let (transaction_id, pending_id) = (labelled(label), labelled(pending));
+            (label.to_string(), Command::VoidTransfer { transaction_id, pending_id, metadata: None })
+        }
+        ["floor", label, account, floor] => {
+            let (account, floor) = (name(account), number(floor));
+            (label.to_string(), Command::SetFloor { transaction_id: labelled(label), account, floor })
         }
         words => panic!("unknown line {words:?}"),
     }

@@ -70,6 +70,8 @@ fn assert_same(follower: &Follower, rig: &Rig) {
     assert!(mine.balances.iter().eq(theirs.balances.iter()));
     assert_eq!(mine.totals.balances_total(), theirs.totals.balances_total());
     assert_eq!(mine.counts, theirs.counts);
+    assert_eq!(mine.pending.holds(), theirs.pending.holds());
+    assert_eq!(mine.pending.holds(), follower.ledger().holds());
     assert_eq!(follower.border(), whole.tail.and_then(|tail| tail.border()));
 }
 
@@ -82,7 +84,7 @@ fn the_bytes_of_a_snapshot() {
         .map(|row| row.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "))
         .collect();
     expect![[r#"
-        89 57 4c 53 4e 50 0d 0a 01 00 01 00 00 00 00 00
+        89 57 4c 53 4e 50 0d 0a 02 00 01 00 00 00 00 00
         01 01 01 01 01 01 01 01 01 01 01 01 01 01 01 01
         02 02 02 02 02 02 02 02 02 02 02 02 02 02 02 02
         04 00 00 00 00 00 00 00 80 02 00 00 00 00 00 00
@@ -93,14 +95,66 @@ fn the_bytes_of_a_snapshot() {
         05 7b 44 2e 4b 42 8a 3b 16 1c 92 9e 89 7a cd 37
         f2 4e 8f e4 e3 a3 9f 40 a6 63 34 86 83 a2 49 40
         0e c5 63 06 cf b4 1c 3d c8 c9 fe 92 61 d7 ac 66
-        04 09 02 00 00 00 00 00 00 00 00 00 00 00 00 00
+        0a 0e 02 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 01 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 01 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 01 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
@@ -113,17 +167,66 @@ fn the_bytes_of_a_snapshot() {
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
         00 00 01 00 00 00 03 55 53 44 02 03 00 00 00 0a
         40 77 6f 72 6c 64 2f 55 53 44 00 00 00 00 00 00
-        00 00 00 00 00 80 9c ff ff ff ff ff ff ff 05 61
-        6c 69 63 65 00 00 00 00 00 00 00 00 00 00 00 00
-        46 00 00 00 00 00 00 00 03 62 6f 62 00 00 00 00
+        00 00 00 00 00 80 9c ff ff ff ff ff ff ff 00 00
+        00 00 00 00 00 00 05 61 6c 69 63 65 00 00 00 00
+        00 00 00 00 00 00 00 00 46 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 03 62 6f 62 00 00 00 00
         00 00 00 00 00 00 00 00 1e 00 00 00 00 00 00 00
-        bf 60 07 61 73 45 3d 0a 97 e8 29 98 d0 83 2b 35
-        35 b1 0d 8c ff 33 fd 48 d8 86 64 f4 66 f7 4d 2c"#]]
+        00 00 00 00 00 00 00 00 00 00 00 00 98 47 82 12
+        db 98 f3 ac 8b db 8d 2b a4 d4 70 60 f3 e9 e8 b3
+        41 cf e9 12 07 71 bd a1 d6 bb e1 bd"#]]
     .assert_eq(&hex.join("\n"));
     let snapshot = Snapshot::decode(&bytes).expect("a snapshot's own bytes");
     assert_eq!(snapshot.encode(), bytes);
     assert_eq!((snapshot.next_sequence(), snapshot.recorded_at().micros()), (4, 5));
     assert_eq!(view(&rig).digest(), snapshot.digest);
+}
+
+#[test]
+fn the_bytes_of_open_pending_transfers_and_floors() {
+    let mut rig = rig_of(&SCRIPT[..3]);
+    for line in ["pend p1 alice bob 30 80", "pend p2 alice bob 7", "floor f1 bob -9", "settle"] {
+        rig.run(line);
+    }
+    let bytes = view(&rig).encode();
+    let accounts = 178 + 8 * projection::KINDS_COUNT * projection::RESULTS_COUNT + 4 + 5;
+    let hex: Vec<String> = bytes[accounts..bytes.len() - 32]
+        .chunks(16)
+        .map(|row| row.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "))
+        .collect();
+    expect![[r#"
+        03 00 00 00 0a 40 77 6f 72 6c 64 2f 55 53 44 00
+        00 00 00 00 00 00 00 00 00 00 80 9c ff ff ff ff
+        ff ff ff 00 00 00 00 00 00 00 00 05 61 6c 69 63
+        65 00 00 00 00 00 00 00 00 00 00 00 00 64 00 00
+        00 00 00 00 00 25 00 00 00 00 00 00 00 03 62 6f
+        62 00 00 00 00 f7 ff ff ff ff ff ff ff 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 02 00 00
+        00 8f 45 71 98 e2 0f 81 23 bb 2f 41 fb 20 b8 39
+        37 01 00 00 00 02 00 00 00 1e 00 00 00 00 00 00
+        00 01 50 00 00 00 00 00 00 00 bf fa 69 96 af fc
+        81 20 8f d9 c6 47 9c 51 d7 3b 01 00 00 00 02 00
+        00 00 07 00 00 00 00 00 00 00 00"#]]
+    .assert_eq(&hex.join("\n"));
+    let snapshot = Snapshot::decode(&bytes).expect("a snapshot's own bytes");
+    assert_eq!(snapshot.encode(), bytes);
+    let mut swapped = snapshot.clone();
+    swapped.holds.reverse();
+    let refused = Snapshot::decode(&swapped.encode()).expect_err("one state has one form").to_string();
+    expect!["snapshot, byte 1453, a pending transfer: 8f457198-e20f-8123-bb2f-41fb20b83937 does not come behind the one before it"].assert_eq(&refused);
+    let mut other = snapshot.clone();
+    other.holds.pop();
+    let refused = other.ledger(0).map(drop).expect_err("the sums do not fit").to_string();
+    expect!["snapshot, byte 1311, the pending transfers: account alice has 37 held, but its pending transfers add up to 30"].assert_eq(&refused);
+    // Whoever goes on from it can post, void and let expire.
+    let mut follower = Follower::resume(&snapshot, 3).expect("a ledger's snapshot");
+    for line in ["post o1 p2 3", "settle", "wait 80", "settle"] {
+        rig.run(line);
+    }
+    let text = lines_behind(&rig.durable, snapshot.border.map_or(0, |border| border.bytes));
+    follower.push_lines(&text).expect("the log's lines");
+    assert_same(&follower, &rig);
+    assert!(follower.ledger().holds().is_empty());
 }
 
 #[test]
@@ -338,11 +441,11 @@ fn what_no_log_has_is_refused_by_byte_and_field() {
     refused(0, b"\x89WLLOG", &expect!["snapshot, byte 0, the magic: this is no snapshot"]);
     refused(
         8,
-        &[2],
-        &expect!["snapshot, byte 8, the version: version 2 is unknown: this program reads version 1"],
+        &[1],
+        &expect!["snapshot, byte 8, the version: version 1 is unknown: this program reads version 2"],
     );
     refused(10, &[2], &expect!["snapshot, byte 10, the content kind: 2 is not the ledger's, 1"]);
-    refused(48, &[3], &expect!["snapshot, byte 176, the counts: they count 4 commands in 3 records"]);
+    refused(48, &[3], &expect!["snapshot, byte 176, the counts: 3 records cannot have so many commands"]);
     refused(
         56,
         &[1, 0],
@@ -376,38 +479,42 @@ fn what_no_log_has_is_refused_by_byte_and_field() {
         176,
         &[3],
         &expect![
-            "snapshot, byte 176, the counts: 3 kinds with 9 results, expected 4 with 9: another program wrote them"
+            "snapshot, byte 176, the counts: 3 kinds with 14 results, expected 10 with 14: another program wrote them"
         ],
     );
-    refused(178, &[3], &expect!["snapshot, byte 176, the counts: they count 5 commands in 4 records"]);
-    refused(178, &[0xff; 16], &expect!["snapshot, byte 176, the counts: their sum is no sequence"]);
-    let accounts = 178 + 8 * 4 * projection::RESULTS_COUNT;
-    refused(accounts, &[2], &expect!["snapshot, byte 479, an asset code: not there or not valid"]);
-    refused(accounts, &[0xff; 4], &expect!["snapshot, byte 479, an asset code: not there or not valid"]);
-    refused(accounts + 5, b"usd", &expect!["snapshot, byte 474, an asset code: not there or not valid"]);
+    refused(178, &[3], &expect!["snapshot, byte 176, the counts: 4 records cannot have so many commands"]);
+    refused(
+        178,
+        &[0xff; 16],
+        &expect!["snapshot, byte 176, the counts: 4 records cannot have so many commands"],
+    );
+    let accounts = 178 + 8 * projection::KINDS_COUNT * projection::RESULTS_COUNT;
+    refused(accounts, &[2], &expect!["snapshot, byte 1311, an asset code: not there or not valid"]);
+    refused(accounts, &[0xff; 4], &expect!["snapshot, byte 1311, an asset code: not there or not valid"]);
+    refused(accounts + 5, b"usd", &expect!["snapshot, byte 1306, an asset code: not there or not valid"]);
     refused(
         accounts + 9,
         &[0xff; 4],
-        &expect!["snapshot, byte 560, an account name: not there or not valid"],
+        &expect!["snapshot, byte 1417, an account name: not there or not valid"],
     );
-    refused(accounts + 9, &[2], &expect!["snapshot, byte 536, the end: not there or not valid"]);
-    refused(accounts + 13, &[0], &expect!["snapshot, byte 480, an account name: not there or not valid"]);
+    refused(accounts + 9, &[2], &expect!["snapshot, byte 1420, a flag: not there or not valid"]);
+    refused(accounts + 13, &[0], &expect!["snapshot, byte 1312, an account name: not there or not valid"]);
     refused(
         accounts + 14,
         b"@world/EUR",
         &expect![
-            "snapshot, byte 479, an account: account #0 cannot be: @world/EUR is not the name of the world account of USD"
+            "snapshot, byte 1311, an account: account #0 cannot be: @world/EUR is not the name of the world account of USD"
         ],
     );
     refused(
         accounts + 24,
         &[1],
-        &expect!["snapshot, byte 490, an asset number: asset 1 is not the next of 1 assets, 0"],
+        &expect!["snapshot, byte 1322, an asset number: asset 1 is not the next of 1 assets, 0"],
     );
     refused(
         accounts + 36,
         &[1],
-        &expect!["snapshot, byte 479, the accounts: the balances of USD add up to -155, expected 0"],
+        &expect!["snapshot, byte 1311, the accounts: the balances of USD add up to -155, expected 0"],
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use pipeline::{Answer, Request};
 use tokio::sync::oneshot;
@@ -53,20 +54,21 @@ impl Waiting {
     }
 
     /// Takes an answer in, and tells whoever waits for it or for the last of its batch. A request may be answered more than
-    /// once; the first answer counts. A client that went away finds its outcome under its id.
-    pub(super) fn answer(&mut self, request_id: u64, answer: Answer) {
+    /// once; the first answer counts. A client that went away finds its outcome under its id. `full` says why there is no
+    /// room, if that is the answer.
+    pub(super) fn answer(&mut self, request_id: u64, answer: Answer, full: impl Fn() -> Arc<str>) {
         let (arrival, place) = (request_id >> PLACE_BITS, request_id & (BATCH_COMMANDS_MAX as u64 - 1));
         match self.arrivals.get_mut(&arrival) {
             None => {}
             Some(Entry::One(_)) => {
                 if let Some(Entry::One(tell)) = self.arrivals.remove(&arrival) {
-                    let _ = tell.send(told(answer));
+                    let _ = tell.send(told(answer, full));
                 }
             }
             Some(Entry::Batch(batch)) => {
                 let slot = usize::try_from(place).ok().and_then(|place| batch.told.get_mut(place));
                 let Some(slot @ None) = slot else { return };
-                *slot = Some(told(answer));
+                *slot = Some(told(answer, full));
                 batch.unanswered -= 1;
                 if batch.unanswered == 0
                     && let Some(Entry::Batch(Batch { told, tell, .. })) = self.arrivals.remove(&arrival)
@@ -78,13 +80,14 @@ impl Waiting {
     }
 }
 
-fn told(answer: Answer) -> Told {
+fn told(answer: Answer, full: impl Fn() -> Arc<str>) -> Told {
     match answer {
         Answer::Done { outcome, replayed } => Told::Done { outcome, replayed },
         Answer::Linked { outcomes, replayed } => Told::Linked { outcomes, replayed },
         Answer::Conflict { transaction_id: _ } => Told::Conflict,
         Answer::Busy { depth: _, retry_after_micros } => Told::Busy { retry_after_micros },
         Answer::DeadLettered { transaction_id: _ } => Told::DeadLettered,
+        Answer::StorageFull => Told::StorageFull { why: full() },
         Answer::Unavailable => Told::Unknown,
     }
 }
@@ -143,19 +146,20 @@ mod tests {
         let (tell, mut one) = oneshot::channel();
         waiting.add(Arrival::One { command: command(0), tell }, &mut requests);
         let (tell, mut batch) = oneshot::channel();
-        waiting.add(Arrival::Batch { commands: vec![command(1), command(2), command(3)], tell }, &mut requests);
+        waiting
+            .add(Arrival::Batch { commands: vec![command(1), command(2), command(3)], tell }, &mut requests);
         let ids: Vec<u64> = requests.iter().map(|request| request.request_id).collect();
-        waiting.answer(ids[3], done(3));
-        waiting.answer(ids[1], done(1));
+        waiting.answer(ids[3], done(3), || "full".into());
+        waiting.answer(ids[1], done(1), || "full".into());
         // Of a dead letter that was redriven: the first answer counts.
-        waiting.answer(ids[1], done(9));
+        waiting.answer(ids[1], done(9), || "full".into());
         assert!(batch.try_recv().is_err(), "one is missing");
-        waiting.answer(ids[2], done(2));
+        waiting.answer(ids[2], done(2), || "full".into());
         assert_eq!(sequences(&batch.try_recv().expect("told")), [1, 2, 3]);
-        waiting.answer(ids[0], done(0));
+        waiting.answer(ids[0], done(0), || "full".into());
         assert_eq!(sequences(&[one.try_recv().expect("told")]), [0]);
-        waiting.answer(ids[0], done(9));
-        waiting.answer(ids[2], done(9));
+        waiting.answer(ids[0], done(9), || "full".into());
+        waiting.answer(ids[2], done(9), || "full".into());
         assert!(waiting.arrivals.is_empty());
     }
 }

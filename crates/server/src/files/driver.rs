@@ -1,33 +1,68 @@
 //! Runs a pipeline on a file journal.
 
 use journal::{Encoder, Tail};
-use ledger::TransactionId;
-use pipeline::{Config, DurableBatch, Elsewhere, Input, Lookup, Output, Pipeline, Reply, Request};
+use ledger::{Ledger, TransactionId};
+use pipeline::{
+    AppendedIs, Config, DurableBatch, Elsewhere, Input, Lookup, Output, Pipeline, Reply, Request,
+};
 use projection::Projections;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 use time::Timestamp;
 
 use crate::clock::Clock;
+use crate::reading::Rebuilt;
 
+use super::prepare::{Current, Plan};
 use super::read_end::{OwnReads, ReadBegin, ReadEnd};
-use super::writer::{Done, Wake, Writer};
-use super::{Cut, Durable, FileJournal, FilesError, LogFormat, LogShared, Opened};
+use super::windowed::{WindowOptions, open_windowed};
+use super::writer::{Done, Report, Wake, Writer};
+use super::{Cut, Durability, Durable, FileJournal, FilesError, LogFormat, LogShared, Opened};
 
 /// Appends on their way at most, by [`Driver::config`]. Those that wait for the disk share its next sync.
 const APPENDS_IN_FLIGHT_MAX: u32 = 8;
 /// Durations of syncs kept until somebody asks; beyond, the newest are counted and not kept.
 const SYNC_MICROS_MAX: usize = 65_536;
 
+/// How a driver keeps its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DriverOptions {
+    /// In which form. Of no consequence in memory.
+    pub format: LogFormat,
+    /// How much an answer promises.
+    pub durability: Durability,
+    /// Bytes of a segment at most, about; of a log in the binary form. See [`pipeline::segment_limit`].
+    pub segment_bytes: u64,
+}
+
+/// The default of [`DriverOptions::segment_bytes`].
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+
+impl Default for DriverOptions {
+    fn default() -> Self {
+        DriverOptions {
+            format: LogFormat::default(),
+            durability: Durability::default(),
+            segment_bytes: SEGMENT_BYTES,
+        }
+    }
+}
+
 /// A pipeline with a durable log. The pipeline works on the thread that calls, and a thread of its own writes and syncs
 /// while the next appends are executed. What waits for the disk is written and synced at once, so a slow disk gets
 /// larger writes. What is durable goes to the reading end, [`OwnReads`] unless told otherwise.
+///
+/// Segments are got ready by a third thread before a command is executed that needs them. A disk without room for the next
+/// one is no failure: commands are answered [`pipeline::Answer::StorageFull`] until there is room, and it is tried again
+/// by itself.
 ///
 /// It waits for nothing but in [`Driver::wait`] and [`Driver::close`], and it drops no reply.
 pub struct Driver<R = OwnReads> {
     pipeline: Pipeline<Elsewhere>,
     clock: Clock,
     reads: R,
+    log: LogShared,
     writer: Writer,
     /// What the pipeline wants, while it is being done.
     outputs: Vec<Output>,
@@ -35,10 +70,15 @@ pub struct Driver<R = OwnReads> {
     lookups: Vec<Lookup>,
     replies: Vec<Reply>,
     appends_pending: u32,
+    /// Why there is no room for the next segment, if that is so.
+    storage_full: Option<String>,
+    durability: Durability,
     /// Whether the log ends in a seal that calls all of it durable.
     closed: bool,
     /// Whether an append failed, which ends everything but reading.
     failed: bool,
+    /// Whether the last seal is being written.
+    closing: bool,
     stats: JournalStats,
 }
 
@@ -47,10 +87,18 @@ pub struct Driver<R = OwnReads> {
 pub struct JournalStats {
     /// Bytes of the store, all segments together.
     pub bytes: u64,
-    /// Appends made durable.
+    /// Appends made as durable as was asked for.
     pub appends: u64,
-    /// Syncs that returned; each covers one append or more.
+    /// Writes; each covers one append or more.
+    pub writes: u64,
+    /// Syncs that returned. 0 if nothing is synced.
     pub syncs: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// How long writing and syncing took together, in microseconds.
+    pub write_micros: u64,
+    /// Segments begun.
+    pub segments: u64,
     /// How long each write with its sync took since the last call, in microseconds; the first 65,536 of them.
     pub sync_micros: Vec<u32>,
 }
@@ -102,20 +150,20 @@ impl Driver {
     /// # Errors
     /// As [`FileJournal::open`]; and a configuration that cannot work.
     pub fn open(directory: &Path, config: &Config) -> Result<DriverOpened, FilesError> {
-        Driver::open_with(directory, config, LogFormat::Binary, Box::new(|| {}))
+        Driver::open_with(directory, config, &DriverOptions::default(), Arc::new(|| {}))
     }
 
-    /// Opens a data directory whose log has this form, as [`Driver::open_into`] does.
+    /// Opens a data directory, or no directory at all, as [`Driver::open_into`] does.
     ///
     /// # Errors
     /// As [`Driver::open`].
     pub fn open_with(
         directory: &Path,
         config: &Config,
-        format: LogFormat,
-        wake: Box<dyn Fn() + Send>,
+        options: &DriverOptions,
+        wake: Wake,
     ) -> Result<DriverOpened, FilesError> {
-        Driver::open_into(directory, config, format, wake, OwnReads::new)
+        Driver::open_into(directory, config, options, wake, OwnReads::new)
     }
 
     /// The read models: what is durable, and nothing more.
@@ -132,57 +180,96 @@ impl Driver {
 }
 
 impl<R: ReadEnd> Driver<R> {
-    /// Opens a data directory whose log has this form, with the reading end that `reads` makes of what was read. `wake` is
-    /// called by the writing thread whenever [`Driver::poll`] has something new to take in: after each sync, after a
-    /// failure, and when that thread ends. It must not block.
+    /// Opens a data directory, or no directory at all, as the options say, with the reading end that `reads` makes of what
+    /// was read. It waits until the segment that the log stands in is ready, or is known to have no room. `wake` is called by
+    /// the driver's other threads whenever [`Driver::poll`] has something new to take in: after each sync, after a failure,
+    /// when a segment is ready, and when they end. It must not block. What `config` says of segments and durability is taken
+    /// from the options instead.
     ///
     /// # Errors
     /// As [`Driver::open`].
     pub fn open_into(
         directory: &Path,
         config: &Config,
-        format: LogFormat,
-        wake: Box<dyn Fn() + Send>,
-        reads: impl FnOnce(ReadBegin) -> R,
-    ) -> Result<DriverOpened<R>, FilesError> {
-        config.validate().map_err(FilesError::Config)?;
-        let opened = FileJournal::open_with(directory, format, config.hash_seed)?;
-        Driver::start(opened, format, config, wake, reads)
-    }
-
-    pub(super) fn start(
-        mut opened: Opened,
-        format: LogFormat,
-        config: &Config,
+        options: &DriverOptions,
         wake: Wake,
         reads: impl FnOnce(ReadBegin) -> R,
     ) -> Result<DriverOpened<R>, FilesError> {
+        let config = config_for(config, options)?;
+        let DriverOptions { format, durability, .. } = *options;
+        let opened = FileJournal::open_with(directory, format, durability, config.hash_seed)?;
+        Driver::start(opened, options, &config, wake, |begin, _| reads(begin))
+    }
+
+    /// As [`Driver::open_into`], for a log in the binary form of which only a window is held in memory.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    pub(crate) fn open_windowed(
+        directory: &Path,
+        config: &Config,
+        options: &DriverOptions,
+        wake: Wake,
+        windows: WindowOptions,
+        reads: impl FnOnce(ReadBegin<Rebuilt>, &Ledger) -> R,
+    ) -> Result<DriverOpened<R>, FilesError> {
+        let config = config_for(config, options)?;
+        let opened = open_windowed(directory, options.durability, config.hash_seed, windows)?;
+        Driver::start(opened, options, &config, wake, reads)
+    }
+
+    pub(super) fn start<M>(
+        mut opened: Opened<M>,
+        options: &DriverOptions,
+        config: &Config,
+        wake: Wake,
+        reads: impl FnOnce(ReadBegin<M>, &Ledger) -> R,
+    ) -> Result<DriverOpened<R>, FilesError> {
         seal_tail(&mut opened)?;
+        let durability = options.durability;
+        let plan = config.segment_bytes.and_then(|segment_bytes| {
+            let current = opened.journal.current_segment();
+            let current = current.map(|(path, at_byte)| Current { path: path.to_owned(), at_byte });
+            let directory = opened.journal.segments_directory()?.to_owned();
+            Some(Plan { directory, current, segment_bytes, durability })
+        });
         let tail = opened.recovered.tail.as_ref();
         let closed = tail.is_none_or(|tail| tail.durable_before() == tail.next_sequence());
         let border = tail.and_then(Tail::border);
-        let (log_id, digest) = (opened.identity.log_id, opened.recovered.ledger.digest());
-        let (recovered, projections) = opened.recovered.with_read_models(Elsewhere::default());
-        let pipeline = Pipeline::recover(config, recovered, opened.identity, opened.generation)
+        let digest = opened.recovered.ledger.digest();
+        let (recovered, models) = opened.recovered.with_read_models(Elsewhere::default());
+        let mut pipeline = Pipeline::recover(config, recovered, opened.identity, opened.generation)
             .map_err(FilesError::Config)?;
+        if let Some(Current { at_byte, .. }) = plan.as_ref().and_then(|plan| plan.current.as_ref()) {
+            pipeline = pipeline.in_segment_at(*at_byte);
+        }
         let stats = JournalStats { bytes: opened.journal.bytes(), ..JournalStats::default() };
         let durable = Durable { next_sequence: pipeline.durable_before(), bytes: stats.bytes };
-        let names = projections.balances.names().clone();
-        let log = LogShared::new(format, log_id, opened.parts, durable, names, opened.index);
-        let driver = Driver {
-            reads: reads(ReadBegin { projections, log, identity: pipeline.identity(), border, digest }),
+        let log = opened.log;
+        log.begin(durable);
+        let begin = ReadBegin { models, log: log.clone(), identity: pipeline.identity(), border, digest };
+        let waits_for_room = plan.is_some();
+        let mut driver = Driver {
+            log,
+            reads: reads(begin, pipeline.ledger()),
             pipeline,
             clock: Clock::wall(),
-            writer: Writer::start(opened.journal, wake),
+            writer: Writer::start(opened.journal, plan, wake),
             outputs: Vec::new(),
             asked: Vec::new(),
             lookups: Vec::new(),
             replies: Vec::new(),
             appends_pending: 0,
+            storage_full: None,
+            durability,
             closed,
             failed: false,
+            closing: false,
             stats,
         };
+        if waits_for_room {
+            driver.next_report()?;
+        }
         Ok(DriverOpened { driver, cut: opened.cut })
     }
 
@@ -219,20 +306,38 @@ impl<R: ReadEnd> Driver<R> {
     /// is returned once, by the call that learns of it.
     pub fn poll(&mut self) -> Result<(), FilesError> {
         self.handle_timeout();
-        while self.appends_pending > 0 {
-            match self.writer.done.try_recv() {
-                Ok(done) => self.appended(done)?,
-                Err(TryRecvError::Empty) => break,
+        loop {
+            match self.writer.reports.try_recv() {
+                Ok(report) => self.take_report(report)?,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) if self.failed => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(self.writer_gone()),
             }
         }
-        Ok(())
     }
 
     /// Appends that were handed to the writing thread and whose reports [`Driver::poll`] has not taken in.
     #[must_use]
     pub fn appends_pending(&self) -> u32 {
         self.appends_pending
+    }
+
+    /// Why commands are answered `StorageFull` now, if they are.
+    #[must_use]
+    pub fn storage_full(&self) -> Option<&str> {
+        self.storage_full.as_deref().filter(|_| self.pipeline.is_storage_full())
+    }
+
+    /// Why there will be no room when the segment that is written to is full, if that is known. Nothing is refused yet.
+    #[must_use]
+    pub fn storage_short(&self) -> Option<&str> {
+        self.storage_full.as_deref()
+    }
+
+    /// How much an answer promises.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// Whether an append failed: from then on every command is answered `Unavailable`, and reads see what was durable.
@@ -253,18 +358,23 @@ impl<R: ReadEnd> Driver<R> {
         JournalStats { sync_micros, ..self.stats.clone() }
     }
 
-    /// Waits until one more append is durable; returns at once if none is on its way.
+    /// Waits until one more append is durable, or there is room for commands that wait for it (or none, which is their
+    /// answer); returns at once if there is nothing to wait for.
     ///
     /// # Errors
     /// As [`Driver::poll`].
     pub fn wait(&mut self) -> Result<(), FilesError> {
         self.handle_timeout();
-        if self.appends_pending == 0 {
+        if self.appends_pending == 0 && !self.pipeline.awaits_segment() {
             return Ok(());
         }
-        match self.writer.done.recv() {
-            Ok(done) => self.appended(done),
-            Err(_) => Err(self.writer_gone()),
+        let appends = self.stats.appends;
+        loop {
+            self.next_report()?;
+            // That a segment is ready is no news for somebody who waits for an append.
+            if self.stats.appends > appends || self.appends_pending == 0 {
+                return Ok(());
+            }
         }
     }
 
@@ -285,6 +395,17 @@ impl<R: ReadEnd> Driver<R> {
         &self.reads
     }
 
+    #[cfg(test)]
+    pub(crate) fn reads_mut(&mut self) -> &mut R {
+        &mut self.reads
+    }
+
+    /// Leaves the log as a process does that is killed.
+    #[cfg(test)]
+    pub(crate) fn into_reads(self) -> R {
+        self.reads
+    }
+
     /// Takes in answers to look-ups that the reading end gives later.
     pub fn answer(&mut self, lookups: Vec<Lookup>) {
         self.input(Input::Lookups(lookups));
@@ -299,11 +420,12 @@ impl<R: ReadEnd> Driver<R> {
         if self.failed {
             return Err(FilesError::Poisoned { path: self.writer.path().to_owned() });
         }
-        while self.appends_pending > 0 {
+        while self.appends_pending > 0 || self.pipeline.awaits_segment() {
             self.wait()?;
         }
         assert!(self.pipeline.is_settled(), "with no append on its way nothing waits for one");
         if !self.closed {
+            self.closing = true;
             self.input(Input::Close);
             while self.appends_pending > 0 {
                 self.wait()?;
@@ -313,29 +435,64 @@ impl<R: ReadEnd> Driver<R> {
         Ok(Closed { pipeline: self.pipeline, reads: self.reads, replies: self.replies })
     }
 
-    fn appended(&mut self, done: Done) -> Result<(), FilesError> {
-        self.appends_pending -= done.appends;
-        self.stats.bytes = done.store_bytes;
-        match done.durable_before {
-            Ok(before) => {
-                self.stats.appends += u64::from(done.appends);
-                self.stats.syncs += 1;
-                if self.stats.sync_micros.len() < SYNC_MICROS_MAX {
-                    self.stats.sync_micros.push(done.micros);
-                }
-                self.pipeline.handle_input(self.clock.now(), Input::Appended { before }, &mut self.outputs);
-                let batches: Vec<DurableBatch> = self.pipeline.elsewhere().take().collect();
-                self.reads.take(batches, done.store_bytes);
-                self.take_outputs();
-                Ok(())
+    fn next_report(&mut self) -> Result<(), FilesError> {
+        match self.writer.reports.recv() {
+            Ok(report) => self.take_report(report),
+            Err(_) => Err(self.writer_gone()),
+        }
+    }
+
+    fn take_report(&mut self, report: Report) -> Result<(), FilesError> {
+        match report {
+            Report::Appended(done) => self.appended(done)?,
+            Report::SegmentReady => {
+                self.storage_full = None;
+                self.input(Input::SegmentReady);
             }
-            // The appends behind a failed one fail too, which says nothing new.
-            Err(_) if self.failed => Ok(()),
-            Err(error) => {
+            Report::StorageFull { why } => {
+                self.storage_full = Some(why);
+                self.input(Input::StorageFull);
+            }
+            Report::Failed(_) if self.failed => {}
+            Report::Failed(error) => {
                 self.fail();
-                Err(error)
+                return Err(error);
             }
         }
+        Ok(())
+    }
+
+    fn appended(&mut self, done: Done) -> Result<(), FilesError> {
+        self.appends_pending -= done.appends;
+        let bytes_written = done.store_bytes - self.stats.bytes;
+        self.stats.bytes = done.store_bytes;
+        let before = match done.written_before {
+            // Behind a failure nothing counts: an append fails too, or nobody is told that it did not.
+            Ok(_) | Err(_) if self.failed => return Ok(()),
+            Ok(before) => before,
+            Err(error) => {
+                self.fail();
+                return Err(error);
+            }
+        };
+        let stats = &mut self.stats;
+        stats.appends += u64::from(done.appends);
+        stats.writes += 1;
+        stats.syncs = done.syncs;
+        stats.bytes_written += bytes_written;
+        stats.write_micros += u64::from(done.micros);
+        if stats.sync_micros.len() < SYNC_MICROS_MAX {
+            stats.sync_micros.push(done.micros);
+        }
+        if let Some((at_byte, path)) = done.begun {
+            self.stats.segments += 1;
+            self.log.begun(at_byte, path);
+        }
+        self.pipeline.handle_input(self.clock.now(), Input::Appended { before }, &mut self.outputs);
+        let batches: Vec<DurableBatch> = self.pipeline.elsewhere().take().collect();
+        self.reads.take(batches, done.store_bytes);
+        self.take_outputs();
+        Ok(())
     }
 
     fn writer_gone(&mut self) -> FilesError {
@@ -372,7 +529,7 @@ impl<R: ReadEnd> Driver<R> {
                     Output::Append(append) => {
                         self.appends_pending += 1;
                         self.closed = false;
-                        self.writer.append(append);
+                        if self.closing { self.writer.close(append) } else { self.writer.append(append) }
                     }
                     Output::FindTransaction(transaction_id) => self.asked.push(transaction_id),
                 }
@@ -390,9 +547,28 @@ impl<R: ReadEnd> Driver<R> {
     }
 }
 
+/// What a pipeline must know of how its log is kept.
+fn config_for(config: &Config, options: &DriverOptions) -> Result<Config, FilesError> {
+    let DriverOptions { format, durability, segment_bytes } = *options;
+    let config = Config {
+        segment_bytes: match (format, durability) {
+            (LogFormat::Binary, Durability::Synced | Durability::Written) => Some(segment_bytes),
+            (LogFormat::JsonLines, _) | (_, Durability::Memory) => None,
+        },
+        appended_is: match durability {
+            Durability::Synced => AppendedIs::Durable,
+            // Of what is gone with the process, nothing is durable.
+            Durability::Written | Durability::Memory => AppendedIs::Written,
+        },
+        ..config.clone()
+    };
+    config.validate().map_err(FilesError::Config)?;
+    Ok(config)
+}
+
 /// Ends a log whose last records have no seal with one that calls them durable: so every driver begins behind a seal, and
 /// so do the readers of its log.
-fn seal_tail(opened: &mut Opened) -> Result<(), FilesError> {
+fn seal_tail<M>(opened: &mut Opened<M>) -> Result<(), FilesError> {
     match opened.recovered.tail.take() {
         Some(tail) if !tail.is_sealed() => {
             let (recorded_at, next_sequence) = (tail.recorded_at(), tail.next_sequence());

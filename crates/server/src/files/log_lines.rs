@@ -8,7 +8,7 @@ use journal::{Decoder, Item, Tail, ToLines};
 use pipeline::{LedgerContent, RecoveryError, ReplayError};
 use serde::Deserialize;
 
-use super::log_shared::{IndexEntry, LogShared};
+use super::log_shared::{IndexEntry, LogShared, Part, Store};
 use super::{FilesError, LogFormat};
 
 /// Text given out by one call, about; a single record can be longer.
@@ -71,8 +71,8 @@ impl LogLines {
                     None => (Decoder::new(), 0),
                     Some(entry) => {
                         let tail = Tail::at_border(&entry.border).map_err(|error| {
-                            let (path, _) = log.shared().locate(entry.store_byte);
-                            FilesError::Segment { path: path.to_owned(), what: error.to_string() }
+                            let path = log.shared().part(entry.store_byte).path;
+                            FilesError::Segment { path, what: error.to_string() }
                         })?;
                         (Decoder::resume(tail), entry.accounts_count)
                     }
@@ -137,16 +137,16 @@ impl LogLines {
                 Ok(Some(item)) => item,
                 Ok(None) => return Ok(false),
                 Err(damage) => {
-                    let (path, at_byte) = self.log.shared().locate(damage.at_byte);
-                    let (path, sequence) = (path.to_owned(), damage.sequence);
+                    let Part { path, at_byte, .. } = self.log.shared().part(damage.at_byte);
+                    let sequence = damage.sequence;
                     let error = Box::new(RecoveryError::Replay(ReplayError::Damage(damage)));
                     return Err(FilesError::Refused { path, at_byte, sequence, error });
                 }
             };
             text.clear();
             to_lines.push(&item, text).map_err(|error| {
-                let (path, _) = self.log.shared().locate(error.at_byte);
-                FilesError::Segment { path: path.to_owned(), what: error.to_string() }
+                let path = self.log.shared().part(error.at_byte).path;
+                FilesError::Segment { path, what: error.to_string() }
             })?;
             text.pop();
             // The converter writes UTF-8 only; what is not would be a bug that must not end the server.
@@ -195,7 +195,7 @@ impl LogLines {
     /// What a line completes, if it was asked for.
     fn take_line(&mut self, line: &[u8]) -> Result<Option<LogLine>, FilesError> {
         let unreadable = |what: String| {
-            let path = self.log.shared().parts[0].1.clone();
+            let path = self.log.shared().part(0).path;
             FilesError::Segment { path, what: format!("a line behind record {}: {what}", self.next_sequence) }
         };
         let fields: LineFields =
@@ -230,26 +230,37 @@ impl LogLines {
 
     /// Reads on, at most to where the log is durable and to the end of a file.
     fn read_some(&mut self, durable_bytes: u64) -> Result<(), FilesError> {
-        let shared = self.log.shared();
-        let (path, at_byte) = shared.locate(self.store_byte);
-        let unreadable = |error| FilesError::io(path, "read it", error);
-        let end = shared.part_end(self.store_byte).map_or(durable_bytes, |end| end.min(durable_bytes));
-        let wanted = usize::try_from(end - self.store_byte).unwrap_or(READ_BYTES).min(READ_BYTES);
-        if self.file.as_ref().is_none_or(|(open, _)| open != path) {
-            let mut file = File::open(path).map_err(unreadable)?;
-            file.seek(SeekFrom::Start(at_byte)).map_err(unreadable)?;
-            self.file = Some((path.to_owned(), file));
-        }
-        let Some((_, file)) = &mut self.file else { return Ok(()) };
         let start = self.bytes.len();
-        self.bytes.resize(start + wanted, 0);
-        file.read_exact(&mut self.bytes[start..]).map_err(unreadable)?;
-        self.store_byte += wanted as u64;
+        match &self.log.shared().store {
+            Store::Files(_) => self.read_file(durable_bytes)?,
+            Store::Memory(log) => {
+                let Some((piece, at)) = log.piece(self.store_byte) else { return Ok(()) };
+                let end = piece.len().min(at + READ_BYTES);
+                self.bytes.extend_from_slice(&piece[at..end]);
+            }
+        }
+        self.store_byte += (self.bytes.len() - start) as u64;
         if let Form::Binary { decoder, .. } = &mut self.form {
             decoder.push(&self.bytes);
             self.bytes.clear();
         }
         Ok(())
+    }
+
+    fn read_file(&mut self, durable_bytes: u64) -> Result<(), FilesError> {
+        let Part { path, at_byte, end } = self.log.shared().part(self.store_byte);
+        let unreadable = |error| FilesError::io(&path, "read it", error);
+        let end = end.map_or(durable_bytes, |end| end.min(durable_bytes));
+        let wanted = usize::try_from(end - self.store_byte).unwrap_or(READ_BYTES).min(READ_BYTES);
+        if self.file.as_ref().is_none_or(|(open, _)| *open != path) {
+            let mut file = File::open(&path).map_err(unreadable)?;
+            file.seek(SeekFrom::Start(at_byte)).map_err(unreadable)?;
+            self.file = Some((path.clone(), file));
+        }
+        let Some((_, file)) = &mut self.file else { return Ok(()) };
+        let start = self.bytes.len();
+        self.bytes.resize(start + wanted, 0);
+        file.read_exact(&mut self.bytes[start..]).map_err(unreadable)
     }
 }
 

@@ -1,16 +1,22 @@
 //! The durable log, to read while it is being written.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use journal::SealBorder;
+use journal::{Header, Seal, SealBorder};
 use ledger::AccountName;
 use pipeline::NotedBorder;
 use projection::history::Chunks;
+use time::Timestamp;
+
+use super::record_reader::Wanted;
 
 use super::log_lines::LogLines;
+use super::memory_log::MemoryLog;
 use super::{FilesError, LogFormat};
 
+/// What an index on disk begins with.
+const INDEX_MAGIC: &[u8; 12] = b"\x89WLIDX\r\n\x01\0\0\0";
 /// Entries of the index are at least so many bytes of the log apart, in its binary form.
 pub(super) const INDEX_BYTES_MIN: u64 = 256 << 10;
 /// Entries at most; with more, every other one is dropped and the distance doubles.
@@ -37,9 +43,25 @@ pub struct Durable {
 pub(super) struct Shared {
     pub(super) format: LogFormat,
     pub(super) log_id: [u8; 16],
-    /// The files, each with where it begins in the store.
-    pub(super) parts: Vec<(u64, PathBuf)>,
+    pub(super) store: Store,
     state: RwLock<State>,
+}
+
+/// Where the bytes of a log are.
+pub(super) enum Store {
+    /// In files, each with where it begins in the store; there is always one. More come when segments are begun.
+    Files(RwLock<Vec<(u64, PathBuf)>>),
+    /// In memory.
+    Memory(MemoryLog),
+}
+
+/// The file that holds a byte of the store.
+pub(super) struct Part {
+    pub(super) path: PathBuf,
+    /// Where the byte is in the file.
+    pub(super) at_byte: u64,
+    /// Where the file ends in the store, if another follows.
+    pub(super) end: Option<u64>,
 }
 
 struct State {
@@ -74,16 +96,23 @@ pub(super) struct Sight {
 }
 
 impl LogShared {
-    pub(super) fn new(
-        format: LogFormat,
-        log_id: [u8; 16],
-        parts: Vec<(u64, PathBuf)>,
-        durable: Durable,
-        names: Chunks<AccountName>,
-        index: LogIndex,
-    ) -> LogShared {
-        let state = RwLock::new(State { durable, names, index });
-        LogShared { shared: Arc::new(Shared { format, log_id, parts, state }) }
+    /// A log of which nothing is durable yet.
+    pub(super) fn new(format: LogFormat, log_id: [u8; 16], store: Store) -> LogShared {
+        let durable = Durable { next_sequence: 0, bytes: 0 };
+        let state = State { durable, names: Chunks::new(), index: LogIndex::new() };
+        LogShared { shared: Arc::new(Shared { format, log_id, store, state: RwLock::new(state) }) }
+    }
+
+    /// What was found when the log was read.
+    pub(super) fn restore(&self, names: &Chunks<AccountName>, index: LogIndex) {
+        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.names = names.clone();
+        state.index = index;
+    }
+
+    /// How far it was durable when it was opened.
+    pub(super) fn begin(&self, durable: Durable) {
+        self.shared.state.write().unwrap_or_else(PoisonError::into_inner).durable = durable;
     }
 
     /// Which log this is.
@@ -117,8 +146,22 @@ impl LogShared {
         LogLines::open(self.clone(), sequence, entry)
     }
 
+    /// The places from which the log can be read, for [`LogIndex::decode`].
+    pub(crate) fn index_bytes(&self) -> Vec<u8> {
+        self.read(|state| state.index.encode(self.shared.log_id))
+    }
+
+    /// A frame's border before what is wanted, close to it if the log is indexed there.
+    pub(super) fn place_before(&self, wanted: Wanted) -> u64 {
+        let entry = self.read(|state| match wanted {
+            Wanted::Sequence(sequence) => state.index.below(sequence.saturating_add(1)),
+            Wanted::After(time) => state.index.at_or_before(time),
+        });
+        entry.map_or(0, |entry| entry.store_byte)
+    }
+
     /// The driver's part: these records and bytes are durable and folded.
-    pub(super) fn publish(&self, border: &SealBorder, store_bytes: u64, names: &Chunks<AccountName>) {
+    pub(crate) fn publish(&self, border: &SealBorder, store_bytes: u64, names: &Chunks<AccountName>) {
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
         state.durable = Durable { next_sequence: border.next_sequence, bytes: store_bytes };
         if state.names.len() != names.len() {
@@ -126,6 +169,17 @@ impl LogShared {
         }
         let accounts_count = names.len();
         state.index.offer(IndexEntry { border: *border, store_byte: store_bytes, accounts_count });
+    }
+
+    /// A segment was begun. Known before anything in it is published.
+    pub(super) fn begun(&self, at_byte: u64, path: PathBuf) {
+        if let Store::Files(parts) = &self.shared.store {
+            let mut parts = parts.write().unwrap_or_else(PoisonError::into_inner);
+            // The first segment of a new log has its place already.
+            if parts.last().is_none_or(|(start, _)| *start < at_byte) {
+                parts.push((at_byte, path));
+            }
+        }
     }
 
     /// How far the log is durable, and the names of its accounts if there are more than the reader knows.
@@ -146,15 +200,24 @@ impl LogShared {
 }
 
 impl Shared {
-    /// The file that holds a byte of the store, and where in it.
-    pub(super) fn locate(&self, store_byte: u64) -> (&Path, u64) {
-        let part = self.parts.iter().rfind(|(start, _)| *start <= store_byte).unwrap_or(&self.parts[0]);
-        (&part.1, store_byte - part.0)
+    /// The file that a byte of the store is in, for messages too: a log in memory has a name but no file.
+    pub(super) fn part(&self, store_byte: u64) -> Part {
+        match &self.store {
+            Store::Files(parts) => {
+                let parts = parts.read().unwrap_or_else(PoisonError::into_inner);
+                let behind = parts.partition_point(|(start, _)| *start <= store_byte).max(1);
+                let (start, path) = &parts[behind - 1];
+                let end = parts.get(behind).map(|(start, _)| *start);
+                Part { path: path.clone(), at_byte: store_byte - start, end }
+            }
+            Store::Memory(_) => Part { path: PathBuf::from("memory"), at_byte: store_byte, end: None },
+        }
     }
+}
 
-    /// Where the part that holds this byte ends, if another follows.
-    pub(super) fn part_end(&self, store_byte: u64) -> Option<u64> {
-        self.parts.iter().map(|(start, _)| *start).find(|start| *start > store_byte)
+impl Store {
+    pub(super) fn files(parts: Vec<(u64, PathBuf)>) -> Store {
+        Store::Files(RwLock::new(parts))
     }
 }
 
@@ -199,11 +262,86 @@ impl LogIndex {
     }
 }
 
+impl LogIndex {
+    /// Bytes of an entry: where it is, the record, the accounts, and the seal with what its header says.
+    const ENTRY_BYTES: usize = 8 * 7 + 4 + 32 * 2;
+
+    /// The entries of a log in the binary form: magic, version and count; log id; the entries; and a BLAKE3 hash. It is
+    /// derived from the log, so another version of it is as good as none.
+    fn encode(&self, log_id: [u8; 16]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(32 + self.entries.len() * LogIndex::ENTRY_BYTES + 32);
+        out.extend_from_slice(INDEX_MAGIC);
+        let count = u32::try_from(self.entries.len()).expect("the index has few entries");
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&log_id);
+        for IndexEntry { border, store_byte: _, accounts_count } in &self.entries {
+            let numbers = [
+                border.bytes,
+                border.next_sequence,
+                border.durable_before,
+                border.generation,
+                border.recorded_at.micros(),
+                border.header.first_sequence,
+                self.bytes_min,
+            ];
+            numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+            out.extend_from_slice(&accounts_count.to_le_bytes());
+            out.extend_from_slice(&border.seal.0);
+            out.extend_from_slice(&border.header.previous_seal.0);
+        }
+        let hash = blake3::hash(&out);
+        out.extend_from_slice(hash.as_bytes());
+        out
+    }
+
+    /// Reads what [`LogShared::index_bytes`] wrote of the log of which this is a header; `None` if it is not that.
+    pub(super) fn decode(bytes: &[u8], header: &Header) -> Option<LogIndex> {
+        let (body, hash) = bytes.split_last_chunk::<32>()?;
+        if blake3::hash(body).as_bytes() != hash {
+            return None;
+        }
+        let body = body.strip_prefix(INDEX_MAGIC)?;
+        let (count, body) = body.split_first_chunk::<4>()?;
+        let (log_id, body) = body.split_first_chunk::<16>()?;
+        let mut index = LogIndex::new();
+        let (entries, rest) = body.as_chunks::<{ LogIndex::ENTRY_BYTES }>();
+        if *log_id != header.log_id
+            || !rest.is_empty()
+            || entries.len() != u32::from_le_bytes(*count) as usize
+        {
+            return None;
+        }
+        for entry in entries {
+            let number =
+                |at: usize| u64::from_le_bytes(entry[8 * at..8 * at + 8].try_into().expect("8 bytes"));
+            let seal = |at: usize| Seal(entry[at..at + 32].try_into().expect("32 bytes"));
+            let header = Header { first_sequence: number(5), previous_seal: seal(92), ..*header };
+            let border = SealBorder {
+                header,
+                next_sequence: number(1),
+                durable_before: number(2),
+                generation: number(3),
+                recorded_at: Timestamp::from_micros(number(4))?,
+                seal: seal(60),
+                bytes: number(0),
+            };
+            border.check().ok()?;
+            index.bytes_min = number(6);
+            let accounts_count = u32::from_le_bytes(entry[56..60].try_into().expect("4 bytes"));
+            index.entries.push(IndexEntry { border, store_byte: border.bytes, accounts_count });
+        }
+        Some(index)
+    }
+
+    /// The last place behind which nothing is as early as this.
+    fn at_or_before(&self, time: Timestamp) -> Option<IndexEntry> {
+        let behind = self.entries.partition_point(|entry| entry.border.recorded_at <= time);
+        self.entries[..behind].last().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use journal::{Header, Seal};
-    use time::Timestamp;
-
     use super::*;
 
     fn entry(bytes: u64) -> IndexEntry {
@@ -225,6 +363,27 @@ mod tests {
             bytes,
         };
         IndexEntry { border, store_byte: bytes * 3, accounts_count: 0 }
+    }
+
+    #[test]
+    fn the_index_goes_to_bytes_and_back() {
+        let mut index = LogIndex::new();
+        (0..40).for_each(|number| {
+            let mut entry = entry(1_000 + number * INDEX_BYTES_MIN);
+            entry.store_byte = entry.border.bytes;
+            entry.border.next_sequence = number;
+            index.offer(entry);
+        });
+        let header = index.entries[0].border.header;
+        let bytes = index.encode(header.log_id);
+        let read = LogIndex::decode(&bytes, &header).expect("as it was written");
+        assert_eq!((read.entries, read.bytes_min), (index.entries, index.bytes_min));
+        for at in [0, 8, 20, 60, bytes.len() - 1] {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert!(LogIndex::decode(&flipped, &header).is_none());
+        }
+        assert!(LogIndex::decode(&bytes, &Header { log_id: [9; 16], ..header }).is_none());
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub trait ReadEnd {
 }
 
 /// What an opened log gives to the reading end of its driver.
-pub struct ReadBegin {
+pub struct ReadBegin<M = Projections> {
     /// The read models as of the log's end.
-    pub projections: Projections,
+    pub models: M,
     /// The durable log; the reading end moves it on.
     pub log: LogShared,
     /// What names it.
@@ -46,13 +46,25 @@ impl OwnReads {
     /// The read models: what is durable, and nothing more.
     #[must_use]
     pub fn projections(&self) -> &Projections {
-        &self.begin.projections
+        &self.begin.models
     }
 
     /// The durable log.
     #[must_use]
     pub fn log(&self) -> &LogShared {
         &self.begin.log
+    }
+
+    #[cfg(test)]
+    pub(crate) fn begun_again(&self) -> ReadBegin {
+        let ReadBegin { models, log, identity, border, digest } = &self.begin;
+        ReadBegin {
+            models: models.clone(),
+            log: log.clone(),
+            identity: *identity,
+            border: *border,
+            digest: *digest,
+        }
     }
 
     /// A copy of what is durable, to be made a [`pipeline::Snapshot`] of. Costs O(accounts).
@@ -71,23 +83,23 @@ impl ReadBegin {
         for batch in batches {
             self.border = Some(batch.border);
             self.digest = batch.digest;
-            self.projections.publish(batch);
+            self.models.publish(batch);
         }
         if let Some(border) = &self.border {
-            self.log.publish(border, store_bytes, self.projections.balances.names());
+            self.log.publish(border, store_bytes, self.models.balances.names());
         }
     }
 
     /// Whether the id has an outcome.
     pub(crate) fn find(&self, transaction_id: TransactionId) -> Lookup {
-        match self.projections.transactions.found(&transaction_id) {
+        match self.models.transactions.found(&transaction_id) {
             Some(found) => Lookup::TransactionFound { transaction_id, found },
             None => Lookup::TransactionAbsent { transaction_id },
         }
     }
 
     pub(crate) fn durable_view(&self) -> DurableView {
-        DurableView::of(self.identity, self.border.as_ref(), self.digest, &self.projections)
+        DurableView::of(self.identity, self.border.as_ref(), self.digest, &self.models)
             .expect("the log ended in a seal when it was opened, as every append does")
     }
 }

@@ -1,6 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use journal::{Header, Seal};
 use ledger::{Command, TransactionId, TransactionResult};
@@ -10,6 +10,7 @@ use time::Timestamp;
 use super::*;
 
 mod readers;
+mod segments;
 mod text;
 
 /// Commands on a few accounts: the openings, then transfers between them.
@@ -53,6 +54,16 @@ fn run(
 
 fn log_path(directory: &Path) -> PathBuf {
     directory.join(segment_name(0))
+}
+
+/// The log without the zeros at its end.
+fn log_bytes(directory: &Path) -> Vec<u8> {
+    let paths = segments(directory).unwrap().into_iter().map(|segment| segment.path);
+    let mut log = paths.flat_map(|path| fs::read(path).unwrap()).collect::<Vec<u8>>();
+    let scanned = journal::scan(&log, |_| {}).unwrap();
+    assert!(scanned.cut.is_none_or(|cut| cut.is_reserved_space()));
+    log.truncate(usize::try_from(scanned.tail.unwrap().bytes()).unwrap());
+    log
 }
 
 #[test]
@@ -159,10 +170,12 @@ fn a_failed_write_is_final() {
 fn the_writing_thread_wakes_whoever_parks() {
     let directory = tempfile::tempdir().unwrap();
     let (wake, woken) = mpsc::channel();
-    let wake = Box::new(move || wake.send(()).unwrap_or_default());
+    let wake = Arc::new(move || wake.send(()).unwrap_or_default());
     let config = Driver::config(16, 7);
-    let mut driver = Driver::open_with(directory.path(), &config, LogFormat::Binary, wake).unwrap().driver;
+    let options = DriverOptions::default();
+    let mut driver = Driver::open_with(directory.path(), &config, &options, wake).unwrap().driver;
     assert_eq!((driver.appends_pending(), driver.journal_stats()), (0, JournalStats::default()));
+    woken.recv().unwrap();
     submit(&mut driver, &commands(20));
     let mut replies = 0;
     while replies < 25 {
@@ -173,8 +186,10 @@ fn the_writing_thread_wakes_whoever_parks() {
     }
     assert_eq!(driver.appends_pending(), 0);
     let stats = driver.journal_stats();
-    assert_eq!(stats.bytes, fs::metadata(log_path(directory.path())).unwrap().len());
-    assert!(stats.appends >= stats.syncs && stats.sync_micros.len() as u64 == stats.syncs, "{stats:?}");
+    assert_eq!(stats.bytes, log_bytes(directory.path()).len() as u64);
+    assert_eq!((stats.bytes_written, stats.segments), (stats.bytes, 1));
+    assert!(stats.appends >= stats.writes && stats.sync_micros.len() as u64 == stats.writes, "{stats:?}");
+    assert_eq!(stats.syncs, stats.writes);
     assert_eq!(driver.journal_stats(), JournalStats { sync_micros: Vec::new(), ..stats });
     driver.close().unwrap();
     assert!(woken.iter().count() >= 2, "the closing seal wakes, and the thread's end");
@@ -188,7 +203,11 @@ fn after_a_failed_append_everyone_is_answered_and_reads_go_on() {
     opened.journal.replace_file(File::open(log_path(directory.path())).unwrap());
     let config = Driver::config(4, 7);
     let mut driver =
-        Driver::start(opened, LogFormat::Binary, &config, Box::new(|| {}), OwnReads::new).unwrap().driver;
+        Driver::start(opened, &DriverOptions::default(), &config, Arc::new(|| {}), |begin, _| {
+            OwnReads::new(begin)
+        })
+        .unwrap()
+        .driver;
     let durable = driver.pipeline().durable_digest();
     submit(&mut driver, &commands(55)[25..]);
     submit(&mut driver, &commands(60)[60..]);

@@ -236,15 +236,19 @@ impl Items {
         for (command, told) in told.iter().enumerate() {
             let count = groups.next_if(|(group, _)| *group == command).map_or(1, |(_, count)| *count);
             for (member, id) in ids.by_ref().take(count).enumerate() {
-                each(id, match told {
-                    Told::Done { outcome, replayed } => ItemTold::Done(*outcome, *replayed),
-                    Told::Linked { outcomes, replayed } => ItemTold::Done(outcomes[member], *replayed),
-                    Told::Conflict
-                    | Told::Busy { .. }
-                    | Told::DeadLettered
-                    | Told::Unknown
-                    | Told::NotWriting { .. } => ItemTold::Not(told),
-                });
+                each(
+                    id,
+                    match told {
+                        Told::Done { outcome, replayed } => ItemTold::Done(*outcome, *replayed),
+                        Told::Linked { outcomes, replayed } => ItemTold::Done(outcomes[member], *replayed),
+                        Told::Conflict
+                        | Told::Busy { .. }
+                        | Told::DeadLettered
+                        | Told::Unknown
+                        | Told::StorageFull { .. }
+                        | Told::NotWriting { .. } => ItemTold::Not(told),
+                    },
+                );
             }
         }
     }

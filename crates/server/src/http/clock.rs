@@ -25,7 +25,8 @@ pub(super) async fn clock(State(app): State<App>, RawQuery(query): RawQuery) -> 
 /// `POST /v1/clock/advance`: answered when everything that the time brings about is durable and can be read.
 pub(super) async fn advance(State(app): State<App>, request: Request<Body>) -> Result<Response, Problem> {
     if app.engine.clock().kind() == ClockKind::Wall {
-        let detail = "this server goes by the machine's clock, which nobody moves; start it with --test-clock";
+        let detail =
+            "this server goes by the machine's clock, which nobody moves; start it with --test-clock";
         return Err(Problem::new("no_test_clock", detail));
     }
     let (_, body) = app.body(request).await?;

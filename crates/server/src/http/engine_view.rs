@@ -27,6 +27,10 @@ pub(super) struct EngineView {
     pub(super) journal: JournalStats,
     /// Why nothing is written any more.
     pub(super) failure: Option<String>,
+    /// Why commands are refused now.
+    pub(super) storage_full: Option<String>,
+    /// Why there is no room for the next segment of the log.
+    pub(super) storage_short: Option<String>,
 }
 
 impl App {
@@ -43,25 +47,27 @@ impl App {
             let now = driver.now();
             let pipeline = driver.pipeline();
             let commands = pipeline.commands().stats(now);
-            (pipeline.generation(), commands, pipeline.stats(), journal)
+            let storage_full = driver.storage_full().map(str::to_owned);
+            let storage_short = driver.storage_short().map(str::to_owned);
+            (pipeline.generation(), commands, pipeline.stats(), journal, storage_full, storage_short)
         });
-        let (generation, commands, pipeline, journal) = asked.await.ok_or_else(too_busy)?;
-        self.read(move |models| {
-            let projections = &models.projections;
-            EngineView {
-                durable: *durable.borrow(),
-                checkpoint: projections.checkpoint(),
-                generation,
-                identity,
-                accounts: projections.balances.len(),
-                counts: projections.counts.clone(),
-                balances_total: projections.totals.balances_total(),
-                commands,
-                commands_max,
-                pipeline,
-                journal,
-                failure,
-            }
+        let (generation, commands, pipeline, journal, storage_full, storage_short) =
+            asked.await.ok_or_else(too_busy)?;
+        self.read(move |models| EngineView {
+            durable: *durable.borrow(),
+            checkpoint: models.checkpoint(),
+            generation,
+            identity,
+            accounts: models.accounts_count(),
+            counts: models.counts().clone(),
+            balances_total: models.balances_total(),
+            commands,
+            commands_max,
+            pipeline,
+            journal,
+            failure,
+            storage_full,
+            storage_short,
         })
         .await
     }
@@ -101,7 +107,7 @@ impl EngineView {
     }
 
     /// What the pipeline did since the start.
-    pub(super) fn totals(&self) -> [(&'static str, u64); 9] {
+    pub(super) fn totals(&self) -> [(&'static str, u64); 10] {
         let totals = &self.pipeline.totals;
         [
             ("requests", totals.requests),
@@ -109,6 +115,7 @@ impl EngineView {
             ("repeats", totals.repeats),
             ("conflicts", totals.conflicts),
             ("busy", totals.busy),
+            ("storage_full", totals.storage_full),
             ("dead_lettered", totals.dead_lettered),
             ("lookups", totals.lookups),
             ("appends", totals.appends),

@@ -100,7 +100,10 @@ impl Fields {
         let time = u64::try_from(micros).ok().and_then(Timestamp::from_micros);
         time.map(Some).ok_or_else(|| {
             let max = Timestamp::MAX.micros();
-            invalid(name, format!("`{name}` must be microseconds since 1970-01-01T00:00:00Z, from 0 to {max}"))
+            invalid(
+                name,
+                format!("`{name}` must be microseconds since 1970-01-01T00:00:00Z, from 0 to {max}"),
+            )
         })
     }
 

@@ -92,7 +92,8 @@ impl App {
     }
 
     fn authorize(&self, request: &Admitted<'_>) -> Result<Role, Problem> {
-        let (Some(tokens), Some(needed)) = (&self.tokens, role_for(request.method, request.uri.path())) else {
+        let (Some(tokens), Some(needed)) = (&self.tokens, role_for(request.method, request.uri.path()))
+        else {
             return Ok(Role::Admin);
         };
         let sent = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -130,8 +131,7 @@ fn role_for(method: &Method, path: &str) -> Option<Role> {
     // The one write that an operator alone may do to an account.
     let is_floor =
         *method == Method::PUT && path.starts_with("/v1/wallet/accounts/") && path.ends_with("/floor");
-    let is_admin =
-        path.starts_with("/admin/") || path == "/admin" || path == "/v1/clock/advance" || is_floor;
+    let is_admin = path.starts_with("/admin/") || path == "/admin" || path == "/v1/clock/advance" || is_floor;
     let is_api = path.starts_with("/v1/") || path == "/v1" || path == "/stats" || path == "/metrics";
     match *method {
         // Which methods there are is no secret.

@@ -33,6 +33,9 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
 pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> {
     let view = app.look().await?;
     let mut reasons: Vec<String> = app.not_ready().into_iter().collect();
+    if let (None, Some(why)) = (app.not_ready(), &view.storage_short) {
+        reasons.push(format!("commands will be refused when the current segment of the log is full: {why}"));
+    }
     if view.commands.dead_lettered > 0 {
         reasons.push(format!("{} commands are dead letters", view.commands.dead_lettered));
     }
@@ -41,7 +44,8 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
         "status": status, "reasons": reasons, "version": env!("CARGO_PKG_VERSION"),
         "uptime": app.uptime().as_secs(),
         "memory_mb": memory_bytes().map(|bytes| bytes / 1_048_576),
-        "sequence": view.durable.sequence, "queues": queues(&view), "clock": word(app.engine.clock().kind()),
+        "sequence": view.durable.sequence, "durability": app.journal.durability.as_str(),
+        "clock": word(app.engine.clock().kind()), "queues": queues(&view),
         "connections": app.metrics.connections.get(), "streams": app.metrics.streams.get(),
     });
     let mut response = json_response(&body);
@@ -55,7 +59,7 @@ pub(super) async fn health(State(app): State<App>) -> Result<Response, Problem> 
 pub(super) async fn stats(State(app): State<App>) -> Result<Response, Problem> {
     let view = app.look().await?;
     let counts = &view.counts;
-    let format = match app.log_format {
+    let format = match app.journal.format {
         LogFormat::Binary => "binary",
         LogFormat::JsonLines => "jsonl",
     };
@@ -75,8 +79,10 @@ pub(super) async fn stats(State(app): State<App>) -> Result<Response, Problem> {
         "pipeline": object(view.totals().into_iter().chain(view.stages())),
         "queues": queues(&view),
         "journal": {
-            "bytes": view.journal.bytes, "appends": view.journal.appends, "syncs": view.journal.syncs,
-            "format": format,
+            "bytes": view.journal.bytes, "appends": view.journal.appends, "writes": view.journal.writes,
+            "syncs": view.journal.syncs, "bytes_written": view.journal.bytes_written,
+            "write_micros": view.journal.write_micros, "segments_begun": view.journal.segments,
+            "format": format, "durability": app.journal.durability.as_str(),
         },
         "http": { "connections": app.metrics.connections.get(), "streams": app.metrics.streams.get() },
     });
@@ -111,7 +117,8 @@ impl App {
         if *self.stopping.borrow() {
             return Some("the server is stopping".to_owned());
         }
-        self.engine.failure().map(str::to_owned)
+        let failure = self.engine.failure().map(str::to_owned);
+        failure.or_else(|| self.engine.storage_full())
     }
 }
 

@@ -67,7 +67,8 @@ pub(super) fn explain_item(text: &[u8]) -> Result<(Command, Link), Problem> {
         None => CommandKind::Transfer,
         Some(word) => word.parse().ok().filter(|kind: &CommandKind| kind.is_member()).ok_or_else(|| {
             let words: Vec<_> = members().map(|kind| format!("`{kind}`")).collect();
-            let detail = format!("`kind` must be one of {}; it is `transfer` if it is absent", words.join(", "));
+            let detail =
+                format!("`kind` must be one of {}; it is `transfer` if it is absent", words.join(", "));
             Problem::new("invalid_field", detail).field("kind")
         })?,
     };
@@ -126,28 +127,43 @@ impl Item {
 
     /// The command, if exactly the fields of its kind are there.
     fn command(self, kind: CommandKind, transaction_id: TransactionId) -> Option<Command> {
-        let Item { from_account, to_account, account, amount, pending_id, expires_at, floor, metadata, .. } =
-            self;
+        let Item {
+            from_account, to_account, account, amount, pending_id, expires_at, floor, metadata, ..
+        } = self;
         match (kind, from_account, to_account, account, amount, pending_id, expires_at, floor) {
-            (CommandKind::Transfer, Some(from_account), Some(to_account), None, Some(amount), None, None, None) => {
-                Some(Command::Transfer { transaction_id, from_account, to_account, amount, metadata })
-            }
+            (
+                CommandKind::Transfer,
+                Some(from_account),
+                Some(to_account),
+                None,
+                Some(amount),
+                None,
+                None,
+                None,
+            ) => Some(Command::Transfer { transaction_id, from_account, to_account, amount, metadata }),
             (CommandKind::Deposit, None, None, Some(account), Some(amount), None, None, None) => {
                 Some(Command::Deposit { transaction_id, account, amount, metadata })
             }
             (CommandKind::Withdrawal, None, None, Some(account), Some(amount), None, None, None) => {
                 Some(Command::Withdrawal { transaction_id, account, amount, metadata })
             }
-            (CommandKind::PendingTransfer, Some(from_account), Some(to_account), None, Some(amount), None, _, None) => {
-                Some(Command::PendingTransfer {
-                    transaction_id,
-                    from_account,
-                    to_account,
-                    amount,
-                    expires_at,
-                    metadata,
-                })
-            }
+            (
+                CommandKind::PendingTransfer,
+                Some(from_account),
+                Some(to_account),
+                None,
+                Some(amount),
+                None,
+                _,
+                None,
+            ) => Some(Command::PendingTransfer {
+                transaction_id,
+                from_account,
+                to_account,
+                amount,
+                expires_at,
+                metadata,
+            }),
             (CommandKind::PostTransfer, None, None, None, _, Some(pending_id), None, None) => {
                 Some(Command::PostTransfer { transaction_id, pending_id, amount, metadata })
             }

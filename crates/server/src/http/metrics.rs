@@ -70,6 +70,8 @@ pub(crate) struct JournalMetrics {
     fold_seconds: Histogram,
     syncs: IntGauge,
     appends: IntGauge,
+    writes: IntGauge,
+    written: IntGauge,
     bytes: IntGauge,
 }
 
@@ -150,6 +152,11 @@ impl Metrics {
                 ),
                 syncs: m.gauge("walletlab_journal_syncs", "Syncs of the journal since the start."),
                 appends: m.gauge("walletlab_journal_appends", "Batches made durable since the start."),
+                writes: m.gauge("walletlab_journal_writes", "Writes to the journal since the start."),
+                written: m.gauge(
+                    "walletlab_journal_written_bytes",
+                    "Bytes written to the journal since the start.",
+                ),
                 bytes: m.gauge("walletlab_journal_size_bytes", "Size of the journal."),
             },
             viewed: Viewed::new(m),
@@ -215,6 +222,8 @@ impl JournalMetrics {
         }
         self.syncs.set(number(stats.syncs));
         self.appends.set(number(stats.appends));
+        self.writes.set(number(stats.writes));
+        self.written.set(number(stats.bytes_written));
         self.bytes.set(number(stats.bytes));
     }
 
@@ -263,7 +272,7 @@ impl Viewed {
     }
 
     fn set(&self, view: &EngineView, uptime: Duration) {
-        self.ready.set(i64::from(view.failure.is_none()));
+        self.ready.set(i64::from(view.failure.is_none() && view.storage_full.is_none()));
         self.sequence.set(number(view.durable.sequence));
         self.lag.set(number(view.durable.sequence.saturating_sub(view.checkpoint)));
         self.accounts.set(i64::from(view.accounts));

@@ -1,17 +1,16 @@
 //! The reading half of the API. Every answer comes from the read models, so from what is durable.
 
-use std::convert::Infallible;
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, io};
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use ledger::{AccountIndex, AccountName, Asset, CommandKind, TransactionId, TransactionResult};
-use projection::{BalanceRow, Entry, EntryCursor, Projections, TransactionRow};
+use ledger::{AccountIndex, AccountName, AccountView, Asset, CommandKind, TransactionId, TransactionResult};
+use projection::TransactionRow;
 use serde_json::{Map, Value, json};
 use time::Timestamp;
 use tokio::sync::mpsc;
@@ -20,8 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::App;
 use super::fields::{Query, refused_parameter};
 use super::problem::Problem;
-use crate::balance_at::{At, NoBalanceAt};
-use crate::files::ReadBegin;
+use crate::reading::{At, EntryRow, Models, ReadError, Rest, SnapshotBegun};
 
 /// Rows of a page of accounts or entries, unless the client says otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -51,37 +49,33 @@ pub(super) async fn balance(
     let at_sequence = query.take::<u64>("at_sequence", "a record's sequence, an integer of 0 or more")?;
     let at_time = query.take::<u64>("at_time", AT_TIME_MUST)?;
     query.finish("the parameters are `min_sequence`, `at_sequence` and `at_time`")?;
-    let at = match (at_sequence, at_time) {
-        (None, None) => None,
-        (Some(sequence), None) => Some(("at_sequence", At::Sequence(sequence))),
-        (None, Some(micros)) => {
-            let time = Timestamp::from_micros(micros);
-            Some(("at_time", At::Time(time.ok_or_else(|| refused_parameter("at_time", AT_TIME_MUST))?)))
-        }
-        (Some(_), Some(_)) => return Err(excluded("at_time")),
-    };
-    if let Some((parameter, at)) = at {
-        return if min_sequence.is_some() { Err(excluded(parameter)) } else { app.balance_at(name, at).await };
+    let parameters = [min_sequence.is_some(), at_sequence.is_some(), at_time.is_some()];
+    if parameters.iter().filter(|is_there| **is_there).count() > 1 {
+        let detail = "`min_sequence`, `at_sequence` and `at_time` exclude each other; send one of them";
+        let parameter = if at_time.is_some() { "at_time" } else { "at_sequence" };
+        return Err(Problem::new("invalid_query", detail).field(parameter));
+    }
+    if let Some(sequence) = at_sequence {
+        return app.balance_at(name, At::Sequence(sequence)).await;
+    }
+    if let Some(micros) = at_time {
+        let time = Timestamp::from_micros(micros);
+        let time = time.ok_or_else(|| refused_parameter("at_time", AT_TIME_MUST))?;
+        return app.balance_at(name, At::Time(time)).await;
     }
     if let Some(sequence) = min_sequence {
         app.wait_for(sequence).await?;
     }
-    app.json(move |projections| {
-        let (_, row) = find(projections, &name)?;
+    app.json(move |models| {
+        let (_, row) = find(models, &name)?;
         Ok(json!({
             "account_id": row.name.as_str(), "asset": row.asset.as_str(), "balance": row.posted,
             "posted": row.posted, "pending": row.pending,
             "available": available(row.posted, row.pending, row.floor),
-            "sequence": projections.checkpoint(),
+            "sequence": models.checkpoint(),
         }))
     })
     .await
-}
-
-/// The answer to two parameters that do not go together.
-fn excluded(parameter: &str) -> Problem {
-    let detail = "`min_sequence`, `at_sequence` and `at_time` exclude each other; send one of them";
-    Problem::new("invalid_query", detail).field(parameter)
 }
 
 /// `GET /v1/wallet/accounts/{account_id}`.
@@ -92,10 +86,10 @@ pub(super) async fn account(
 ) -> Result<Response, Problem> {
     let name: AccountName = path_text(path, "account_id")?;
     Query::parse(query.as_deref())?.finish("this request has no parameters")?;
-    app.json(move |projections| {
-        let (_, row) = find(projections, &name)?;
+    app.json(move |models| {
+        let (_, row) = find(models, &name)?;
         let mut account = AccountRow::from(row).json();
-        account.insert("sequence".to_owned(), projections.checkpoint().into());
+        account.insert("sequence".to_owned(), models.checkpoint().into());
         Ok(account.into())
     })
     .await
@@ -109,21 +103,20 @@ pub(super) async fn accounts(State(app): State<App>, RawQuery(query): RawQuery) 
     let system = query.take::<bool>("system", "`true` or `false`")?.unwrap_or(false);
     query.finish("the parameters are `limit`, `after` and `system`")?;
     let read = app.read(move |models| {
-        let projections = &models.projections;
-        let balances = &projections.balances;
         let first = after.map_or(0, |after| after.saturating_add(1));
-        let end = balances.len().min(first.saturating_add(ACCOUNTS_LOOKED_AT_MAX));
+        let count = models.accounts_count();
+        let end = count.min(first.saturating_add(ACCOUNTS_LOOKED_AT_MAX));
         let mut rows = Vec::new();
         let mut next = first;
         while next < end && rows.len() < limit as usize {
-            let row = balances.row(AccountIndex(next));
+            let row = models.account(AccountIndex(next));
             if system || !row.name.is_system() {
                 rows.push(AccountRow::from(row));
             }
             next += 1;
         }
-        let next_cursor = if next < balances.len() { Some((next - 1).to_string()) } else { None };
-        (rows, next_cursor, projections.checkpoint(), projections.totals.balances_total())
+        let next_cursor = if next < count { Some((next - 1).to_string()) } else { None };
+        (rows, next_cursor, models.checkpoint(), models.balances_total())
     });
     let (rows, next_cursor, sequence, sums) = read.await?;
     let rows: Vec<Value> = rows.iter().map(|row| Value::Object(row.json())).collect();
@@ -141,31 +134,24 @@ pub(super) async fn entries(
     let name: AccountName = path_text(path, "account_id")?;
     let mut query = Query::parse(query.as_deref())?;
     let limit = take_limit(&mut query)?;
-    let before = query.take::<u32>("before", "the `next_cursor` of an answer")?.map(EntryCursor);
+    let before = query.take::<u64>("before", "the `next_cursor` of an answer")?;
     query.finish("the parameters are `limit` and `before`")?;
     let account = name.clone();
     let read = app.read(move |models| {
-        let projections = &models.projections;
-        let (index, _) = find(projections, &account)?;
-        // One more than asked tells whether there is a further page.
-        let entries = projections.entries_of(index, before, limit + 1);
-        let counterparty = |entry: &Entry| projections.balances.row(entry.counterparty).name.clone();
-        let rows: Vec<(Entry, AccountName)> =
-            entries.into_iter().map(|entry| (entry, counterparty(&entry))).collect();
-        Ok((rows, projections.checkpoint()))
+        let (index, _) = find(models, &account)?;
+        let (rows, next) = models.entries(index, before, limit).map_err(|error| unreadable(&error))?;
+        Ok((rows, next, models.checkpoint()))
     });
-    let (mut rows, sequence) = read.await??;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next_cursor = if more { rows.last().map(|(entry, _)| entry.cursor.0.to_string()) } else { None };
+    let (rows, next, sequence) = read.await??;
+    let next_cursor = next.map(|next| next.to_string());
     let rows: Vec<Value> = rows
         .iter()
-        .map(|(entry, counterparty)| {
+        .map(|row: &EntryRow| {
             json!({
-                "sequence": entry.sequence, "recorded_at": entry.recorded_at.micros(),
-                "transaction_id": entry.transaction_id.to_string(), "kind": entry.kind.as_str(),
-                "counterparty": counterparty.as_str(), "amount": entry.amount,
-                "balance_after": entry.balance_after,
+                "sequence": row.sequence, "recorded_at": row.recorded_at.micros(),
+                "transaction_id": row.transaction_id.to_string(), "kind": row.kind.as_str(),
+                "counterparty": row.counterparty.as_str(), "amount": row.amount,
+                "balance_after": row.balance_after,
             })
         })
         .collect();
@@ -182,8 +168,9 @@ pub(super) async fn transaction(
 ) -> Result<Response, Problem> {
     let id: TransactionId = path_text(path, "transaction_id")?;
     Query::parse(query.as_deref())?.finish("this request has no parameters")?;
-    app.json(move |projections| {
-        let row = projections.transactions.find(&id).ok_or_else(|| {
+    app.json(move |models| {
+        let found = models.transaction(&id).map_err(|error| unreadable(&error))?;
+        let row = found.ok_or_else(|| {
             Problem::new("transaction_not_found", format!("no transaction has the id {id}"))
         })?;
         Ok(transaction_json(&row))
@@ -254,76 +241,97 @@ pub(super) async fn state(State(app): State<App>, RawQuery(query): RawQuery) -> 
         Problem::new("too_many_streams", format!("{max} snapshots are on their way, which is the limit"))
             .retry_after_micros(1_000_000)
     })?;
-    let view = app.read(ReadBegin::durable_view).await?;
-    let (sequence, digest) = (view.next_sequence(), view.digest());
-    let bytes = tokio::task::spawn_blocking(move || Bytes::from(view.encode())).await;
-    let bytes =
-        bytes.map_err(|error| Problem::new("internal_error", format!("the snapshot failed: {error}")))?;
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        (CONTENT_LENGTH, HeaderValue::from(bytes.len())),
-        (SEQUENCE_HEADER, HeaderValue::from(sequence)),
-        (DIGEST_HEADER, header_value(&digest.to_string())),
-        (LOG_ID_HEADER, header_value(&hex(&app.engine.identity().log_id))),
-    ];
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+    let SnapshotBegun { sequence, digest, rest } = app.read(Models::snapshot).await?;
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, io::Error>>(1);
     let stall = Duration::from_millis(app.limits.write_timeout_ms);
+    let log_id = hex(&app.engine.identity().log_id);
     tokio::spawn(async move {
         let _permit = permit;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let piece = rest.split_to(rest.len().min(SNAPSHOT_PIECE_BYTES));
-            // A client that is gone or too slow gets a body that is too short, and sees that.
-            if !matches!(tokio::time::timeout(stall, sender.send(Ok(piece))).await, Ok(Ok(()))) {
-                return;
-            }
+        // A client that is gone or too slow, or a server that stops, breaks the body off.
+        if send_snapshot(&app, rest, &sender, stall).await.is_none() {
+            let _ = sender.try_send(Err(io::Error::other("the snapshot was not taken in time")));
         }
     });
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (SEQUENCE_HEADER, HeaderValue::from(sequence)),
+        (DIGEST_HEADER, header_value(&digest.to_string())),
+        (LOG_ID_HEADER, header_value(&log_id)),
+    ];
     Ok((headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+}
+
+/// Hands a snapshot over as its client takes it; `None` if the client does not, or nothing is read any more.
+async fn send_snapshot(
+    app: &App,
+    rest: Rest,
+    sender: &mpsc::Sender<Result<Bytes, io::Error>>,
+    stall: Duration,
+) -> Option<()> {
+    let send = async |bytes: Bytes| tokio::time::timeout(stall, sender.send(Ok(bytes))).await.ok()?.ok();
+    let (number, first) = match rest {
+        Rest::View(view) => {
+            let bytes = tokio::task::spawn_blocking(move || Bytes::from(view.encode())).await;
+            let mut rest = bytes.ok()?;
+            while !rest.is_empty() {
+                send(rest.split_to(rest.len().min(SNAPSHOT_PIECE_BYTES))).await?;
+            }
+            return Some(());
+        }
+        Rest::Pieces { number, first } => (number, first),
+    };
+    let mut piece = Some(first);
+    while let Some(bytes) = piece {
+        if send(Bytes::from(bytes)).await.is_none() {
+            app.engine.reading().read(move |models| models.drop_snapshot(number)).await;
+            return None;
+        }
+        piece = app.engine.reading().read(move |models| models.slice(number)).await?;
+    }
+    Some(())
 }
 
 impl App {
     /// Reads on the reading thread.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&ReadBegin) -> T + Send + 'static,
+        read: impl FnOnce(&mut Models) -> T + Send + 'static,
     ) -> Result<T, Problem> {
         self.engine.reading().read(read).await.ok_or_else(too_busy)
     }
 
     async fn balance_at(&self, name: AccountName, at: At) -> Result<Response, Problem> {
-        let account = name.clone();
-        let found = self.read(move |models| {
-            let asset = models.projections.balances.find(&account);
-            let asset = asset.map(|index| models.projections.balances.row(index).asset.clone());
-            (models.balance_at(&account, at), asset)
-        });
-        let problem = match found.await? {
-            (Ok(found), asset) => {
-                return Ok(json_response(&json!({
-                    "account_id": name.as_str(), "asset": asset.as_ref().map(Asset::as_str),
-                    "balance": found.posted, "posted": found.posted, "at_sequence": found.sequence,
-                    "recorded_at": found.recorded_at.micros(), "sequence": found.sequence + 1,
-                })));
-            }
-            (Err(NoBalanceAt::NoAccount), _) => no_account(&name),
-            (Err(NoBalanceAt::NotOpenThen), _) => {
+        self.json(move |models| {
+            let records = models.checkpoint();
+            let (index, row) = find(models, &name)?;
+            let asset = row.asset.clone();
+            let (moment, number) = match at {
+                At::Sequence(sequence) if sequence < records => ("at_sequence", sequence),
+                At::Sequence(_) => {
+                    let detail = format!("there are {records} records, and the first of them is number 0");
+                    let problem = Problem::new("sequence_not_yet", detail).field("at_sequence");
+                    return Err(problem.with("sequence", records));
+                }
+                At::Time(time) => ("at_time", time.micros()),
+            };
+            let posted = models.balance_at(index, at).map_err(|error| unreadable(&error))?;
+            let posted = posted.ok_or_else(|| {
                 let detail = format!("the account `{}` was opened later than that", name.as_str());
-                Problem::new("account_not_yet_open", detail)
-            }
-            (Err(NoBalanceAt::NoRecord { records }), _) => {
-                let detail = format!("there are {records} records, so the last one has a smaller sequence");
-                Problem::new("sequence_not_yet", detail).field("at_sequence").with("sequence", records)
-            }
-        };
-        Err(problem)
+                Problem::new("account_not_yet_open", detail).field(moment)
+            })?;
+            Ok(json!({
+                "account_id": name.as_str(), "asset": asset.as_str(), "balance": posted, "posted": posted,
+                moment: number, "sequence": records,
+            }))
+        })
+        .await
     }
 
     async fn json(
         &self,
-        read: impl FnOnce(&Projections) -> Result<Value, Problem> + Send + 'static,
+        read: impl FnOnce(&mut Models) -> Result<Value, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
-        let value = self.read(move |models| read(&models.projections)).await??;
+        let value = self.read(read).await??;
         Ok(json_response(&value))
     }
 
@@ -397,9 +405,9 @@ struct AccountRow {
     floor: i64,
 }
 
-impl From<BalanceRow<'_>> for AccountRow {
-    fn from(row: BalanceRow<'_>) -> AccountRow {
-        let BalanceRow { name, asset, scale, posted, floor, pending } = row;
+impl From<AccountView<'_>> for AccountRow {
+    fn from(row: AccountView<'_>) -> AccountRow {
+        let AccountView { name, asset, scale, posted, floor, pending } = row;
         AccountRow { name: name.clone(), asset: asset.clone(), scale, posted, floor, pending }
     }
 }
@@ -425,13 +433,15 @@ fn available(posted: i64, pending: i64, floor: i64) -> i64 {
     posted.saturating_sub(pending).saturating_sub(floor)
 }
 
-fn find<'a>(
-    projections: &'a Projections,
-    name: &AccountName,
-) -> Result<(AccountIndex, BalanceRow<'a>), Problem> {
-    let index = projections.balances.find(name);
-    let index = index.ok_or_else(|| no_account(name))?;
-    Ok((index, projections.balances.row(index)))
+fn find<'a>(models: &'a Models, name: &AccountName) -> Result<(AccountIndex, AccountView<'a>), Problem> {
+    let index = models.find(name).ok_or_else(|| no_account(name))?;
+    Ok((index, models.account(index)))
+}
+
+/// What stands on disk cannot be read, which is nobody's mistake but the disk's.
+fn unreadable(error: &ReadError) -> Problem {
+    tracing::error!("{error}");
+    Problem::new("internal_error", format!("{error}"))
 }
 
 fn no_account(name: &AccountName) -> Problem {
@@ -443,7 +453,10 @@ fn take_limit(query: &mut Query) -> Result<u32, Problem> {
     if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(refused_parameter("limit", LIMIT_MUST)) }
 }
 
-pub(super) fn path_text<T: std::str::FromStr<Err: fmt::Display>>(path: PathText, name: &str) -> Result<T, Problem> {
+pub(super) fn path_text<T: std::str::FromStr<Err: fmt::Display>>(
+    path: PathText,
+    name: &str,
+) -> Result<T, Problem> {
     let invalid = |why: String| Problem::new("invalid_path", format!("`{name}`: {why}")).field(name);
     let Path(text) = path.map_err(|rejection| invalid(rejection.body_text()))?;
     text.parse().map_err(|error: T::Err| invalid(error.to_string()))

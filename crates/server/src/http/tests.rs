@@ -16,13 +16,14 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
-use super::metrics::Metrics;
 use super::front::Front;
+use super::metrics::Metrics;
 use super::{App, Parts};
 use crate::clock::ClockKind;
-use crate::engine::{InboxLimits, Running};
-use crate::files::{Driver, LogFormat};
+use crate::engine::{InboxLimits, Running, SnapshotOptions};
+use crate::files::{Driver, DriverOptions};
 use crate::options::{Limits, PageSource};
+use crate::reading::KeepSnapshots;
 use crate::tokens::Tokens;
 
 /// Headers that a script's answer shows, when they are there.
@@ -76,12 +77,14 @@ impl Rig {
         let journal = metrics.journal.clone();
         let config = Driver::config(64, 1);
         let inbox = InboxLimits { commands_max: 64, asks_max: 64 };
+        let options = DriverOptions::default();
         let running = Running::start(
             directory.path(),
             &config,
-            LogFormat::Binary,
+            &options,
             clock,
             inbox,
+            SnapshotOptions { records: 1_000_000, keep: KeepSnapshots(2) },
             move |stats| journal.synced(stats),
             |_| {},
         );
@@ -96,7 +99,7 @@ impl Rig {
             limits,
             tokens,
             hosts,
-            log_format: LogFormat::Binary,
+            journal: options,
             metrics,
             stopping: is_stopping,
         });

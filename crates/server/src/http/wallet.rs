@@ -160,9 +160,10 @@ impl App {
         B::Error: std::error::Error + 'static,
     {
         let mut sleep = pin!(tokio::time::sleep(Duration::from_millis(self.limits.body_timeout_ms)));
-        let read = self.body_within(head, body, sleep.as_mut()).await.and_then(|body| {
-            read_command(&body, kind, given, |sent| transaction_id(&head.headers, sent))
-        });
+        let read = self
+            .body_within(head, body, sleep.as_mut())
+            .await
+            .and_then(|body| read_command(&body, kind, given, |sent| transaction_id(&head.headers, sent)));
         match read {
             Ok(command) => self.ask_within(command, sleep).await,
             Err(problem) => Reply::Other(problem.into_response()),
@@ -354,10 +355,17 @@ pub(super) fn problem_of(told: &Told, transaction_id: TransactionId) -> Problem 
             Problem::new("dead_letter", detail)
         }
         Told::Unknown => {
-            let detail = "the outcome is unknown: repeat the request with the same id, and it takes effect once";
+            let detail =
+                "the outcome is unknown: repeat the request with the same id, and it takes effect once";
             Problem::new("outcome_unknown", detail)
         }
         Told::NotWriting { why } => return not_writing(why),
+        Told::StorageFull { why } => {
+            let detail = format!(
+                "there is no room for the command's record; nothing was executed and no id is used up: {why}"
+            );
+            return Problem::new("storage_full", detail).retry_after_micros(1_000_000);
+        }
         Told::Done { .. } | Told::Linked { .. } => unreachable!("an outcome is told by its sequence"),
     };
     problem.with("transaction_id", transaction_id.to_string())

@@ -7,13 +7,13 @@ use std::time::Instant;
 use ledger::TransactionId;
 use pipeline::DurableBatch;
 
-use crate::files::ReadBegin;
+use super::Models;
 
 /// Durable records that wait to be folded at most, about: with more, the engine waits. A batch in hand comes on top.
 const RECORDS_WAITING_MAX: u64 = 131_072;
 
 /// Something to be read on the thread.
-pub(crate) type Read = Box<dyn FnOnce(&ReadBegin) + Send>;
+pub(crate) type Read = Box<dyn FnOnce(&mut Models) + Send>;
 
 /// Where work waits for the reading thread.
 pub(crate) struct Inbox {
@@ -41,6 +41,8 @@ struct State {
     records_waiting: u64,
     reads: VecDeque<Read>,
     closed: bool,
+    /// Something happened elsewhere that the thread must look at.
+    nudged: bool,
     /// Whether the thread waits; nobody else needs to be woken.
     asleep: bool,
 }
@@ -87,6 +89,13 @@ impl Inbox {
         Ok(())
     }
 
+    /// Wakes the thread without a message.
+    pub(crate) fn nudge(&self) {
+        let mut state = self.lock();
+        state.nudged = true;
+        self.ring(state);
+    }
+
     /// Takes nothing more. What is in it is still worked on.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -110,11 +119,16 @@ impl Inbox {
             state.asleep = true;
             let nothing = |state: &mut State| {
                 let Taken { batches, lookups, .. } = &state.next;
-                batches.is_empty() && lookups.is_empty() && state.reads.is_empty() && !state.closed
+                batches.is_empty()
+                    && lookups.is_empty()
+                    && state.reads.is_empty()
+                    && !state.closed
+                    && !state.nudged
             };
             state = self.arrived.wait_while(state, nothing).unwrap_or_else(PoisonError::into_inner);
             state.asleep = false;
         }
+        state.nudged = false;
         std::mem::swap(&mut state.next, taken);
         state.next.since = None;
         if std::mem::take(&mut state.records_waiting) > 0 {

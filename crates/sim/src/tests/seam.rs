@@ -1,6 +1,6 @@
 //! The seams to drivers: reproduction, clones, real persistence, inputs by hand.
 
-use ledger::{Command, Reason, TransactionId, TransactionResult};
+use ledger::{Command, LinkedTransfers, Reason, TransactionId, TransactionResult};
 use pipeline::Answer;
 
 use super::*;
@@ -11,6 +11,7 @@ fn transfer(id: u8, from: &str, to: &str, amount: i64) -> Command {
         from_account: from.parse().unwrap(),
         to_account: to.parse().unwrap(),
         amount,
+        metadata: None,
     }
 }
 
@@ -29,13 +30,56 @@ fn answers(world: &mut World) -> Vec<String> {
     assert_eq!(world.run(&Until::default()), Stop::Idle);
     let word = |answer: HandAnswer| match answer.answer {
         Answer::Done { outcome, replayed } => format!("{} {replayed:?}", outcome.result),
+        Answer::Linked { outcomes, replayed } => {
+            let results: Vec<String> = outcomes.iter().map(|outcome| outcome.result.to_string()).collect();
+            format!("{} {replayed:?}", results.join(" "))
+        }
         Answer::Conflict { .. } => String::from("conflict"),
         Answer::DeadLettered { .. } => String::from("dead letter"),
-        Answer::Busy { .. } | Answer::Unavailable => String::from("no answer"),
+        Answer::Busy { .. } | Answer::StorageFull | Answer::Unavailable => String::from("no answer"),
     };
     let mut answers = world.take_answers();
     answers.sort_by_key(|answer| answer.number);
     answers.into_iter().map(word).collect()
+}
+
+#[test]
+fn a_group_a_floor_and_a_pending_transfer_made_by_hand() {
+    let mut world = idle();
+    world.submit(open("alice", 100));
+    world.submit(open("bob", 0));
+    let group = |members: Vec<Command>| Command::Linked { transfers: LinkedTransfers::new(members).unwrap() };
+    let first = group(vec![transfer(1, "alice", "bob", 100), transfer(2, "bob", "alice", 40)]);
+    world.submit(first.clone());
+    world.submit(first);
+    world.submit(group(vec![transfer(3, "alice", "bob", 1), transfer(4, "alice", "bob", 40)]));
+    let transaction_id = TransactionId::from_bytes([5; 16]);
+    world.submit(Command::SetFloor { transaction_id, account: "bob".parse().unwrap(), floor: -10 });
+    let expires_at = time::Timestamp::from_micros(world.now().micros() + 5_000_000);
+    world.submit(Command::PendingTransfer {
+        transaction_id: TransactionId::from_bytes([6; 16]),
+        from_account: "bob".parse().unwrap(),
+        to_account: "alice".parse().unwrap(),
+        amount: 70,
+        expires_at,
+        metadata: None,
+    });
+    let answers = answers(&mut world);
+    assert_eq!(
+        answers[2..],
+        [
+            "completed completed First",
+            "completed completed Again",
+            "linked_failed insufficient_funds First",
+            "completed First",
+            "completed First",
+        ]
+    );
+    // Nothing is left to do, so the deadline has passed.
+    assert!(world.now() >= expires_at.unwrap());
+    assert!(world.ledger().holds().is_empty());
+    assert_eq!(world.finish(), Ok(()));
+    assert!(world.report().is_fine(), "{}", world.report());
 }
 
 #[test]

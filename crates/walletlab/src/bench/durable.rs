@@ -1,7 +1,7 @@
 //! The pipeline with its file journal, and the disk without the pipeline.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{Seek, Write};
 
 use server::files::{Driver, FilesError};
 use tempfile::TempDir;
@@ -78,10 +78,30 @@ fn run(args: &Args, batch: u32, count: u64) -> Result<Took, Failure> {
 
 /// What the disk alone gives for the same bytes, to set the durable figures against.
 pub(super) fn measure_disk(args: &Args) -> Result<Vec<Figure>, Failure> {
-    SIZES.into_iter().map(|(batch, _)| disk(args, batch)).collect()
+    let files = [Space::Growing, Space::Zeroed];
+    let pairs = SIZES.into_iter().flat_map(|(batch, _)| files.map(|file| (batch, file)));
+    pairs.map(|(batch, file)| disk(args, batch, file)).collect()
 }
 
-fn disk(args: &Args, batch: u32) -> Result<Figure, Failure> {
+/// The file that is written to.
+#[derive(Clone, Copy)]
+enum Space {
+    /// Grows with each write.
+    Growing,
+    /// Holds zeros that were synced before, as a segment of the log does.
+    Zeroed,
+}
+
+impl Space {
+    fn name(self) -> &'static str {
+        match self {
+            Space::Growing => "disk-growing",
+            Space::Zeroed => "disk-zeroed",
+        }
+    }
+}
+
+fn disk(args: &Args, batch: u32, space: Space) -> Result<Figure, Failure> {
     const SYNCS: u64 = 500;
     let bytes = u64::from(batch) * TRANSFER_BYTES;
     let mut runs = Vec::new();
@@ -89,17 +109,33 @@ fn disk(args: &Args, batch: u32) -> Result<Figure, Failure> {
         let directory = temporary(args)?;
         let path = directory.path().join("appended");
         let failed = |error: std::io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
         let buffer = vec![0x5a; usize::try_from(bytes).expect("some hundred KiB")];
+        if let Space::Zeroed = space {
+            let zeros = vec![0; buffer.len()];
+            let written = (0..SYNCS).try_for_each(|_| file.write_all(&zeros));
+            written.and_then(|()| file.sync_all()).and_then(|()| file.rewind()).map_err(failed)?;
+        }
         let (took, done) =
             time(|| (0..SYNCS).try_for_each(|_| file.write_all(&buffer).and_then(|()| file.sync_data())));
         done.map_err(failed)?;
         runs.push(took);
     }
-    let what = "the disk alone: appends of as many bytes, one after the other, without any pipeline";
-    Ok(Figure::rates(&format!("disk-{batch}"), what, "transfers/s", SYNCS * u64::from(batch), &runs)
-        .settings([("batch", batch.into()), ("bytes an append", bytes), ("appends", SYNCS)])
-        .durability("one append and one fdatasync a batch"))
+    let what = match space {
+        Space::Growing => "the disk alone: as many bytes, one write after the other, to a file that grows",
+        Space::Zeroed => {
+            "the disk alone: as many bytes, one write after the other, into zeros that are on the disk"
+        }
+    };
+    Ok(Figure::rates(
+        &format!("{}-{batch}", space.name()),
+        what,
+        "transfers/s",
+        SYNCS * u64::from(batch),
+        &runs,
+    )
+    .settings([("batch", batch.into()), ("bytes an append", bytes), ("appends", SYNCS)])
+    .durability("one write and one fdatasync a batch"))
 }
 
 pub(super) fn temporary(args: &Args) -> Result<TempDir, Failure> {

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use server::files::DriverOptions;
+use server::{ClockKind, Limits, PageSource, ServeOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -98,6 +100,32 @@ pub(super) fn echo_server() -> Result<(), Failure> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
         println!("listening on http://{}", listener.local_addr().map_err(failed)?);
         axum::serve(listener, router).await.map_err(failed)
+    })
+}
+
+/// The server itself, with connections, routes, limits and JSON, whose engine answers every command at once and keeps
+/// nothing; until it is stopped.
+pub(super) fn server_without_ledger(args: &Args) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::Usage(format!("the server without ledger cannot be served: {error}"))
+    };
+    let listen = "127.0.0.1:0".parse().map_err(|error: std::net::AddrParseError| failed(&error))?;
+    let options = ServeOptions {
+        listen,
+        page: PageSource::None,
+        data: args.data.clone(),
+        journal: DriverOptions::default(),
+        clock: ClockKind::Wall,
+        tokens: None,
+        hosts: Vec::new(),
+        limits: Limits::default(),
+    };
+    runtime.map_err(|error| failed(&error))?.block_on(async {
+        let bound = server::bind(options).await.map_err(|error| failed(&error))?.without_ledger();
+        println!("listening on http://{}", bound.address());
+        let stop = async { drop(tokio::signal::ctrl_c().await) };
+        bound.run(stop).await.map_err(|error| failed(&error))
     })
 }
 

@@ -46,6 +46,11 @@ pub(super) fn resident_bytes_of(process: &str) -> Option<u64> {
     kibibytes(&format!("/proc/{process}/status"), "VmRSS")
 }
 
+/// The most bytes that this process ever had in physical memory; `None` where the system does not say.
+pub(super) fn peak_bytes() -> Option<u64> {
+    kibibytes("/proc/self/status", "VmHWM")
+}
+
 fn kibibytes(file: &str, name: &str) -> Option<u64> {
     let kibibytes: u64 = field(file, name)?.strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1_024)

@@ -36,6 +36,7 @@ pub(super) fn transfers(accounts: u32, count: u64) -> impl Iterator<Item = Comma
             from_account: account_name(from),
             to_account: account_name(to),
             amount: 1 + i64::from(draws.below(100)),
+            metadata: None,
         }
     })
 }
@@ -115,10 +116,10 @@ impl InMemory {
 }
 
 /// Splitmix64.
-struct Draws(u64);
+pub(super) struct Draws(pub(super) u64);
 
 impl Draws {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -164,14 +164,14 @@ limits:
             "a.toml",
             "data = \"a\"\nlissen = 3\n",
             &expect![
-                "a.toml: line 2, `lissen = 3`: unknown field `lissen`, expected one of `listen`, `data`, `page`, `token_file`, `host`, `log_format`, `log_level`, `log_output`, `limits`"
+                "a.toml: line 2, `lissen = 3`: unknown field `lissen`, expected one of `listen`, `data`, `page`, `token_file`, `host`, `log_format`, `durability`, `segment_bytes`, `log_level`, `log_output`, `limits`"
             ],
         );
         check(
             "a.yaml",
             "data: a\nlissen: 3\n",
             &expect![
-                "a.yaml: line 2, `lissen: 3`: unknown field `lissen`, expected one of listen, data, page, token_file, host, log_format, log_level, log_output, limits"
+                "a.yaml: line 2, `lissen: 3`: unknown field `lissen`, expected one of listen, data, page, token_file, host, log_format, durability, segment_bytes, log_level, log_output, limits"
             ],
         );
         check(

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use pipeline::SEGMENT_BYTES_MIN;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use server::Limits;
+use server::files::SEGMENT_BYTES;
 
-use super::{LimitSettings, LogLevel, LogOutput, Settings, StoreForm, VARIABLE_PREFIX};
+use super::{DurabilityLevel, LimitSettings, LogLevel, LogOutput, Settings, StoreForm, VARIABLE_PREFIX};
 
 /// What holds, and where each value comes from.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Merged {
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) hosts: Vec<String>,
     pub(crate) log_format: StoreForm,
+    pub(crate) durability: DurabilityLevel,
+    pub(crate) segment_bytes: u64,
     pub(crate) log_level: LogLevel,
     pub(crate) log_output: LogOutput,
     pub(crate) test_clock: bool,
@@ -69,6 +73,11 @@ impl Merged {
         let token_file = merge.pick_option("token_file", given.token_file, in_file.token_file);
         let hosts = merge.pick("host", given.host, in_file.host, Vec::new());
         let log_format = merge.pick("log_format", given.log_format, in_file.log_format, StoreForm::Binary);
+        let durability =
+            merge.pick("durability", given.durability, in_file.durability, DurabilityLevel::Synced);
+        let (given_bytes, bytes_in_file) =
+            (given.segment_bytes.map(NonZero::get), in_file.segment_bytes.map(NonZero::get));
+        let segment_bytes = merge.pick("segment_bytes", given_bytes, bytes_in_file, SEGMENT_BYTES);
         let log_level = merge.pick("log_level", given.log_level, in_file.log_level, LogLevel::Info);
         let log_output = merge.pick("log_output", given.log_output, in_file.log_output, LogOutput::Text);
         let test_clock = merge.pick("test_clock", given.test_clock, in_file.test_clock, false);
@@ -81,6 +90,8 @@ impl Merged {
             token_file,
             hosts,
             log_format,
+            durability,
+            segment_bytes,
             log_level,
             log_output,
             test_clock,
@@ -94,11 +105,29 @@ impl Merged {
     /// # Errors
     /// In words, what must not go together and what to do.
     pub(crate) fn check(&self) -> Result<(), String> {
+        let origin = |key| {
+            let origin = self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.origin);
+            origin.map(|origin| format!(" ({origin})")).unwrap_or_default()
+        };
+        if self.segment_bytes < SEGMENT_BYTES_MIN {
+            return Err(format!(
+                "segment_bytes = {}{}: a file of the log has at least {SEGMENT_BYTES_MIN} bytes",
+                self.segment_bytes,
+                origin("segment_bytes")
+            ));
+        }
+        if (self.durability, self.log_format) == (DurabilityLevel::Memory, StoreForm::Jsonl) {
+            return Err(format!(
+                "durability = \"memory\"{}: no file is kept then, so log_format = \"jsonl\"{} has no meaning; leave one of \
+                 the two away",
+                origin("durability"),
+                origin("log_format")
+            ));
+        }
         if self.listen.ip().is_loopback() || self.token_file.is_some() {
             return Ok(());
         }
-        let origin = self.entries.iter().find(|entry| entry.key == "listen").map(|entry| &entry.origin);
-        let origin = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
+        let origin = origin("listen");
         Err(format!(
             "listen = {}{origin}: other machines reach this address, and without tokens whoever reaches it may move \
              money; name a file with tokens (--token-file), or listen on a loopback address such as 127.0.0.1:8080",
@@ -237,7 +266,7 @@ fn merge_limits(merge: &mut Merge<'_>, given: &LimitSettings, in_file: &LimitSet
     limits! {
         connections_max, body_bytes_max, batch_items_max, batch_bytes_max, batch_memory_bytes_max,
         batch_streams_max, header_bytes_max, header_timeout_ms, body_timeout_ms, write_timeout_ms,
-        answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, stop_timeout_ms, commands_max,
-        pending_transfers_max, requests_per_connection_max,
+        answer_timeout_ms, read_wait_ms_max, streams_max, snapshots_max, snapshot_records, snapshots_kept_max,
+        stop_timeout_ms, commands_max, pending_transfers_max, requests_per_connection_max,
     }
 }

@@ -43,6 +43,8 @@ fn without_a_word_everything_is_a_default() {
             # token_file is not set    # default
             host = []                  # default
             log_format = "binary"      # default
+            durability = "synced"      # default
+            segment_bytes = 67108864   # default
             log_level = "info"         # default
             log_output = "text"        # default
 
@@ -93,6 +95,8 @@ body_bytes_max = 2
             # token_file is not set                       # default
             host = ["a.example","b.example","c.example"]  # flag --host
             log_format = "jsonl"                          # file a.toml
+            durability = "synced"                         # default
+            segment_bytes = 67108864                      # default
             log_level = "warn"                            # flag --log-level
             log_output = "text"                           # default
 

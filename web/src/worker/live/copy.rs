@@ -201,7 +201,7 @@ impl Copy {
         let (events, meter) = (&mut self.events, &mut self.meter);
         let folded = self.follower.push_lines_with(&self.batch, |record| {
             events.push(record);
-            meter.count(matches!(record.events, [Event::TransactionFailed(_)]));
+            meter.count(matches!(record.events, [Event::TransactionFailed(_), ..]));
         });
         self.batch.clear();
         folded.map_err(|error| format!("The log cannot be followed: {error}."))?;
@@ -461,6 +461,7 @@ mod tests {
             scale: row.scale,
             floor: row.floor,
             posted: row.posted,
+            pending: row.pending,
         });
         let snapshot = Snapshot {
             identity: LogIdentity {
@@ -472,6 +473,7 @@ mod tests {
             digest: follower.digest(),
             counts: follower.projections().counts.clone(),
             accounts: accounts.collect(),
+            holds: follower.projections().pending.holds().iter().collect(),
         };
         snapshot.encode()
     }

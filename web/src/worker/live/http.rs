@@ -109,7 +109,9 @@ pub(super) fn answer_of(head: &Head, body: &[u8]) -> HandAnswer {
         (401, _) => HandAnswer::NotAllowed { why: "The server wants a token for this".to_owned() },
         (403, _) => HandAnswer::NotAllowed { why: error.why },
         (409, _) => HandAnswer::Conflict { why: error.why },
-        (503, _) => HandAnswer::Busy { retry_after_seconds: head.retry_after_seconds.unwrap_or(1).max(1) },
+        (503 | 507, _) => {
+            HandAnswer::Busy { retry_after_seconds: head.retry_after_seconds.unwrap_or(1).max(1) }
+        }
         (500, "dead_letter") => HandAnswer::DeadLettered,
         (500..=599 | 408, _) => HandAnswer::Unknown { why: error.to_string() },
         _ => HandAnswer::Malformed { why: error.to_string() },

@@ -31,8 +31,7 @@ pub(super) fn to_text(log: &[u8]) -> String {
 pub(super) fn both_forms(directory: &Path, format: LogFormat) -> (String, Vec<u8>) {
     match format {
         LogFormat::Binary => {
-            let paths = segments(directory).unwrap().into_iter().map(|segment| segment.path);
-            let log = paths.flat_map(|path| fs::read(path).unwrap()).collect::<Vec<u8>>();
+            let log = log_bytes(directory);
             (to_text(&log), log)
         }
         LogFormat::JsonLines => {
@@ -46,11 +45,12 @@ pub(super) fn both_forms(directory: &Path, format: LogFormat) -> (String, Vec<u8
 }
 
 pub(super) fn open(directory: &Path, format: LogFormat) -> Driver {
-    Driver::open_with(directory, &Driver::config(16, 7), format, Box::new(|| {})).unwrap().driver
+    let options = DriverOptions { format, ..DriverOptions::default() };
+    Driver::open_with(directory, &Driver::config(16, 7), &options, Arc::new(|| {})).unwrap().driver
 }
 
 pub(super) fn settle(driver: &mut Driver) {
-    while driver.appends_pending() > 0 {
+    while driver.appends_pending() > 0 || driver.pipeline().awaits_segment() {
         driver.wait().unwrap();
     }
 }

@@ -4,7 +4,8 @@ use super::readers::{both_forms, open, read_all, settle, text_of, to_text};
 use super::*;
 
 fn refused(directory: &Path, format: LogFormat) -> String {
-    match Driver::open_with(directory, &Driver::config(16, 0), format, Box::new(|| {})) {
+    let options = DriverOptions { format, ..DriverOptions::default() };
+    match Driver::open_with(directory, &Driver::config(16, 0), &options, Arc::new(|| {})) {
         Ok(_) => panic!("opened"),
         Err(error) => error.to_string(),
     }
@@ -93,8 +94,8 @@ fn a_text_cut_anywhere_goes_on_behind_its_last_whole_record() {
     for cut in (0..text.len()).step_by(61).chain(ends) {
         fs::write(&path, &text[..cut]).unwrap();
         let config = Driver::config(16, 0);
-        let opened =
-            Driver::open_with(directory.path(), &config, LogFormat::JsonLines, Box::new(|| {})).unwrap();
+        let options = DriverOptions { format: LogFormat::JsonLines, ..DriverOptions::default() };
+        let opened = Driver::open_with(directory.path(), &config, &options, Arc::new(|| {})).unwrap();
         let mut driver = opened.driver;
         if let Some(cut) = opened.cut {
             assert_eq!(cut.path, path);

@@ -36,8 +36,11 @@ pub(in super::super) fn read(body: &[u8], items_max: usize) -> Result<Batch, Pro
         pushed.map_err(|problem| problem.at("item", item as usize))?;
     }
     if reader.at < body.len() {
-        return Err(Wrong { field: "count", must: "as many items as the header says, and nothing behind them" }
-            .problem(&reader));
+        return Err(Wrong {
+            field: "count",
+            must: "as many items as the header says, and nothing behind them",
+        }
+        .problem(&reader));
     }
     let last = collector.len().saturating_sub(1);
     collector.finish().map_err(|problem| problem.at("item", last))
@@ -80,6 +83,7 @@ fn answer(told: ItemTold<'_>) -> [u8; ANSWER_BYTES] {
         ItemTold::Not(Told::DeadLettered) => 4,
         ItemTold::Not(Told::Unknown | Told::Done { .. } | Told::Linked { .. }) => 5,
         ItemTold::Not(Told::NotWriting { .. }) => 6,
+        ItemTold::Not(Told::StorageFull { .. }) => 7,
     };
     let mut bytes = [0; ANSWER_BYTES];
     bytes[..3].copy_from_slice(&[status, reason, flags]);
@@ -139,7 +143,8 @@ fn read_item(reader: &mut Reader<'_>) -> Result<(Command, Link), Wrong> {
         CommandKind::PendingTransfer => {
             let amount = reader.i64("amount")?;
             let (from_account, to_account) = (reader.account("from_account")?, reader.account("to_account")?);
-            let expires_at = if flags & HAS_EXPIRES_AT == 0 { None } else { Some(reader.time("expires_at")?) };
+            let expires_at =
+                if flags & HAS_EXPIRES_AT == 0 { None } else { Some(reader.time("expires_at")?) };
             Command::PendingTransfer {
                 transaction_id,
                 from_account,
@@ -223,7 +228,8 @@ impl<'a> Reader<'a> {
     }
 
     fn metadata(&mut self) -> Result<Metadata, Wrong> {
-        let (field, must) = ("metadata", "a length (2 bytes) and the text of a JSON object as docs/API.md says");
+        let (field, must) =
+            ("metadata", "a length (2 bytes) and the text of a JSON object as docs/API.md says");
         let length = u16::from_le_bytes(self.array(field, must)?);
         let bytes = self.take(usize::from(length), field, must)?;
         let text = std::str::from_utf8(bytes).ok().and_then(|text| pipeline::parse_metadata(text).ok());

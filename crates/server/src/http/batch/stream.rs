@@ -50,9 +50,16 @@ pub(super) fn answer(app: App, request: Request<Body>) -> Response {
 
 /// What goes out next.
 enum Part {
-    Answers { items: Items, told: oneshot::Receiver<Vec<Told>>, held: OwnedSemaphorePermit },
+    Answers {
+        items: Items,
+        told: oneshot::Receiver<Vec<Told>>,
+        held: OwnedSemaphorePermit,
+    },
     /// The last line.
-    Problem { line: usize, problem: Problem },
+    Problem {
+        line: usize,
+        problem: Problem,
+    },
 }
 
 /// Reads and answers at once, until one of them has come to its end.
@@ -207,11 +214,7 @@ impl<'a> Lines<'a> {
 }
 
 /// The writing half: answers in the order of the lines.
-async fn write(
-    app: &App,
-    mut parts: mpsc::Receiver<Part>,
-    pieces: mpsc::Sender<Result<Bytes, Infallible>>,
-) {
+async fn write(app: &App, mut parts: mpsc::Receiver<Part>, pieces: mpsc::Sender<Result<Bytes, Infallible>>) {
     let longest = Duration::from_millis(app.limits.answer_timeout_ms);
     let stall = Duration::from_millis(app.limits.write_timeout_ms);
     while let Some(part) = parts.recv().await {

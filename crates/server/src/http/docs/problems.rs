@@ -292,4 +292,10 @@ pub(crate) static PROBLEMS: &[Problem] = &[
         "The record that min_sequence names is not there yet",
         "Ask again, or without min_sequence for what is there now.",
     ),
+    of(
+        "storage_full",
+        507,
+        "The disk has no room for the command's record",
+        "Send the command again later, with the same id: it was not executed, and its id is not used up. The operator makes room on the disk; the server goes on by itself.",
+    ),
 ];

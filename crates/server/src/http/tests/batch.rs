@@ -54,9 +54,15 @@ async fn an_array_is_answered_item_by_item() {
         {"transaction_id":"#06","status":"completed","sequence":7,"replayed":false},
         {"transaction_id":"#07","status":"refused","reason":"pending_not_open","sequence":8,"replayed":false}]
     "##]]).await;
-    check(&rig, "application/json; charset=utf-8", " [ ] ", expect![[r#"
+    check(
+        &rig,
+        "application/json; charset=utf-8",
+        " [ ] ",
+        expect![[r#"
         200 []
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -118,7 +124,14 @@ async fn a_mistake_names_its_item_and_nothing_of_the_batch_is_accepted() {
         let body = format!("[{}]", items.replace("GOOD", good).replace('#', ID));
         let answer = rig.send(request("application/json", body)).await;
         let problem: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
-        answers += &format!("{} {} {} {} {}\n", answer.status.as_u16(), problem["code"], problem["item"], problem["field"], problem["detail"]);
+        answers += &format!(
+            "{} {} {} {} {}\n",
+            answer.status.as_u16(),
+            problem["code"],
+            problem["item"],
+            problem["field"],
+            problem["detail"]
+        );
     }
     expect![[r#"
         400 "invalid_field" 1 "amount" "item 1: `amount` must be a JSON integer from -9223372036854775808 to 9223372036854775807, without a fraction or an exponent, not a number that has one of them or is beyond that"
@@ -250,7 +263,13 @@ async fn a_mistake_in_the_compact_form_names_its_byte() {
     ] {
         let answer = rig.send(request(BINARY_TYPE, bytes(&body))).await;
         let problem: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
-        answers += &format!("{} {} {} {}\n", answer.status.as_u16(), problem["code"], problem["item"], problem["detail"]);
+        answers += &format!(
+            "{} {} {} {}\n",
+            answer.status.as_u16(),
+            problem["code"],
+            problem["item"],
+            problem["detail"]
+        );
     }
     expect![[r#"
         400 "malformed_batch" null "at byte 0: `magic` must be the 4 bytes WLTB"
