@@ -1,5 +1,8 @@
 //! The socket side of HTTP: how many connections, how large their headers, how slow their clients may be.
 
+mod first_bytes;
+mod http2;
+
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
@@ -13,13 +16,13 @@ use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 
+use self::first_bytes::{FirstBytes, Protocol};
 use crate::http::front::{Front, FrontBody};
 use crate::http::metrics::Metrics;
 use crate::options::Limits;
@@ -57,15 +60,10 @@ pub(crate) async fn answer(
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()>,
 ) -> Finished {
-    let mut http = http1::Builder::new();
-    // A client that closes its side is gone: what was being done for it, an event stream above all, ends at once.
-    http.timer(TokioTimer::new())
-        .half_close(false)
-        .header_read_timeout(Duration::from_millis(limits.header_timeout_ms))
-        .max_buf_size(BUFFER_BYTES.max(limits.header_bytes_max as usize))
-        .max_header_size(limits.header_bytes_max as usize);
+    let server = Arc::new(Server::new(front, limits, &metrics));
     let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
-    let graceful = GracefulShutdown::new();
+    // Each connection holds a receiver as long as it is open.
+    let (finish, finishing) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -88,22 +86,89 @@ pub(crate) async fn answer(
         };
         // Small answers go out at once. A socket that does not know the option still works.
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(io(stream, limits), service(front.clone()));
-        let connection = graceful.watch(connection);
-        let metrics = Arc::clone(&metrics);
+        let (server, finishing) = (Arc::clone(&server), finishing.clone());
         tokio::spawn(async move {
-            let _open = Open::count(&metrics);
-            if let Err(error) = connection.await {
-                metrics.connections_failed.with_label_values(&[cause(&error)]).inc();
-                tracing::debug!("a connection ended: {error}");
-            }
+            server.serve(stream, finishing).await;
             drop(permit);
         });
     }
     drop(listener);
-    match tokio::time::timeout(Duration::from_millis(limits.stop_timeout_ms), graceful.shutdown()).await {
+    drop(finishing);
+    // Without a connection nobody is told.
+    let _ = finish.send(());
+    match tokio::time::timeout(Duration::from_millis(limits.stop_timeout_ms), finish.closed()).await {
         Ok(()) => Finished::All,
         Err(_) => Finished::Some,
+    }
+}
+
+/// What every connection is served with.
+struct Server {
+    front: Front,
+    http1: http1::Builder,
+    http2: hyper::server::conn::http2::Builder<TokioExecutor>,
+    header_timeout: Duration,
+    write_timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl Server {
+    fn new(front: Front, limits: &Limits, metrics: &Arc<Metrics>) -> Server {
+        let header_timeout = Duration::from_millis(limits.header_timeout_ms);
+        let mut http1 = http1::Builder::new();
+        // A client that closes its side is gone: what was being done for it, an event stream above all, ends at once.
+        http1
+            .timer(TokioTimer::new())
+            .half_close(false)
+            .header_read_timeout(header_timeout)
+            .max_buf_size(BUFFER_BYTES.max(limits.header_bytes_max as usize))
+            .max_header_size(limits.header_bytes_max as usize);
+        let write_timeout = Duration::from_millis(limits.write_timeout_ms);
+        let metrics = Arc::clone(metrics);
+        Server { front, http1, http2: http2::builder(limits), header_timeout, write_timeout, metrics }
+    }
+
+    /// Answers on one connection until it ends; `finishing` tells it to take nothing more.
+    async fn serve(&self, stream: TcpStream, mut finishing: watch::Receiver<()>) {
+        let _open = Open::count(&self.metrics);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.write_timeout));
+        let first = tokio::time::timeout(self.header_timeout, FirstBytes::read(Box::pin(stream)));
+        let first = tokio::select! {
+            first = first => first,
+            _ = finishing.changed() => return,
+        };
+        let ended = match first {
+            Err(_) => return self.failed("timeout"),
+            Ok(Err(_)) => return self.failed("gone"),
+            Ok(Ok((Protocol::Http1, stream))) => {
+                let mut connection =
+                    pin!(self.http1.serve_connection(TokioIo::new(stream), service(self.front.clone())));
+                tokio::select! {
+                    biased;
+                    ended = connection.as_mut() => ended,
+                    _ = finishing.changed() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
+            }
+            Ok(Ok((Protocol::Http2, stream))) => {
+                let (io, front) = (TokioIo::new(stream), self.front.clone());
+                match http2::serve(&self.http2, io, front, self.header_timeout, &mut finishing).await {
+                    http2::Ended::ByItself(ended) => ended,
+                    http2::Ended::Idle => return self.failed("timeout"),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            self.failed(cause(&error));
+            tracing::debug!("a connection ended: {error}");
+        }
+    }
+
+    fn failed(&self, cause: &str) {
+        self.metrics.connections_failed.with_label_values(&[cause]).inc();
     }
 }
 
@@ -130,14 +195,6 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
-
-fn io(stream: TcpStream, limits: &Limits) -> Io {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(Duration::from_millis(limits.write_timeout_ms)));
-    TokioIo::new(Box::pin(stream))
 }
 
 fn service(

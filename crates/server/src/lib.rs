@@ -11,7 +11,6 @@
 //! Invariants, as absences: no answer before its record is on the disk; no second way to the money than the pipeline; no
 //! queue, body, header, wait or stream without a limit that has a name; no response without the security headers.
 
-mod balance_at;
 mod clock;
 mod connections;
 mod engine;

@@ -32,7 +32,7 @@ pub(crate) use self::keeper::{
     KeepSnapshots, Keeper, Kept, News, Told, derived_directory, index_name, snapshots,
 };
 use self::known_ids::KnownIds;
-pub(crate) use self::models::{EntryRow, Models, ReadError, Rest, SnapshotBegun};
+pub(crate) use self::models::{At, EntryRow, Models, ReadError, Rest, SnapshotBegun};
 pub(crate) use self::windowed::{Rebuilt, Windowed};
 use crate::files::ReadEnd;
 

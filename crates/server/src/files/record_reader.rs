@@ -68,8 +68,8 @@ impl RecordReader {
         }
     }
 
-    /// The first record that is wanted, and where it begins; `None` and where the durable log ends if there is none.
-    pub(crate) fn find(&mut self, wanted: Wanted) -> Result<(Option<u64>, u64), FilesError> {
+    /// Where the first record begins that is wanted, or where the durable log ends if there is none.
+    pub(crate) fn find(&mut self, wanted: Wanted) -> Result<u64, FilesError> {
         let end = self.log.durable().bytes;
         let mut at_byte = self.log.place_before(wanted);
         let mut bytes = vec![0; SCAN_BYTES];
@@ -81,12 +81,12 @@ impl RecordReader {
                 let Some(head) = FrameHead::read(&bytes[at..read]) else {
                     return Err(self.damaged(at_byte + at as u64, "no frame begins like this"));
                 };
-                let found = head.record.filter(|(sequence, recorded_at)| match wanted {
-                    Wanted::Sequence(wanted) => *sequence >= wanted,
-                    Wanted::After(time) => *recorded_at > time.micros(),
+                let is_it = head.record.is_some_and(|(sequence, recorded_at)| match wanted {
+                    Wanted::Sequence(wanted) => sequence >= wanted,
+                    Wanted::After(time) => recorded_at > time.micros(),
                 });
-                if let Some((sequence, _)) = found {
-                    return Ok((Some(sequence), at_byte + at as u64));
+                if is_it {
+                    return Ok(at_byte + at as u64);
                 }
                 at += head.bytes;
             }
@@ -95,7 +95,7 @@ impl RecordReader {
             }
             at_byte += at as u64;
         }
-        Ok((None, end))
+        Ok(end)
     }
 
     fn fill(&mut self, at_byte: u64, wanted: usize) -> Result<(), FilesError> {

@@ -19,8 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::App;
 use super::fields::{Query, refused_parameter};
 use super::problem::Problem;
-use crate::balance_at::{At, NoBalanceAt};
-use crate::reading::{EntryRow, Models, ReadError, Rest, SnapshotBegun};
+use crate::reading::{At, EntryRow, Models, ReadError, Rest, SnapshotBegun};
 
 /// Rows of a page of accounts or entries, unless the client says otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -50,21 +49,19 @@ pub(super) async fn balance(
     let at_sequence = query.take::<u64>("at_sequence", "a record's sequence, an integer of 0 or more")?;
     let at_time = query.take::<u64>("at_time", AT_TIME_MUST)?;
     query.finish("the parameters are `min_sequence`, `at_sequence` and `at_time`")?;
-    let at = match (at_sequence, at_time) {
-        (None, None) => None,
-        (Some(sequence), None) => Some(("at_sequence", At::Sequence(sequence))),
-        (None, Some(micros)) => {
-            let time = Timestamp::from_micros(micros);
-            Some(("at_time", At::Time(time.ok_or_else(|| refused_parameter("at_time", AT_TIME_MUST))?)))
-        }
-        (Some(_), Some(_)) => return Err(excluded("at_time")),
-    };
-    if let Some((parameter, at)) = at {
-        return if min_sequence.is_some() {
-            Err(excluded(parameter))
-        } else {
-            app.balance_at(name, at).await
-        };
+    let parameters = [min_sequence.is_some(), at_sequence.is_some(), at_time.is_some()];
+    if parameters.iter().filter(|is_there| **is_there).count() > 1 {
+        let detail = "`min_sequence`, `at_sequence` and `at_time` exclude each other; send one of them";
+        let parameter = if at_time.is_some() { "at_time" } else { "at_sequence" };
+        return Err(Problem::new("invalid_query", detail).field(parameter));
+    }
+    if let Some(sequence) = at_sequence {
+        return app.balance_at(name, At::Sequence(sequence)).await;
+    }
+    if let Some(micros) = at_time {
+        let time = Timestamp::from_micros(micros);
+        let time = time.ok_or_else(|| refused_parameter("at_time", AT_TIME_MUST))?;
+        return app.balance_at(name, At::Time(time)).await;
     }
     if let Some(sequence) = min_sequence {
         app.wait_for(sequence).await?;
@@ -79,12 +76,6 @@ pub(super) async fn balance(
         }))
     })
     .await
-}
-
-/// The answer to two parameters that do not go together.
-fn excluded(parameter: &str) -> Problem {
-    let detail = "`min_sequence`, `at_sequence` and `at_time` exclude each other; send one of them";
-    Problem::new("invalid_query", detail).field(parameter)
 }
 
 /// `GET /v1/wallet/accounts/{account_id}`.
@@ -310,31 +301,30 @@ impl App {
     }
 
     async fn balance_at(&self, name: AccountName, at: At) -> Result<Response, Problem> {
-        let account = name.clone();
-        let found = self.read(move |models| {
-            let found = models.balance_at(&account, at).map_err(|error| unreadable(&error))?;
-            let asset = models.find(&account).map(|index| models.account(index).asset.clone());
-            Ok((found, asset))
-        });
-        let problem = match found.await?? {
-            (Ok(found), asset) => {
-                return Ok(json_response(&json!({
-                    "account_id": name.as_str(), "asset": asset.as_ref().map(Asset::as_str),
-                    "balance": found.posted, "posted": found.posted, "at_sequence": found.sequence,
-                    "recorded_at": found.recorded_at.micros(), "sequence": found.sequence + 1,
-                })));
-            }
-            (Err(NoBalanceAt::NoAccount), _) => no_account(&name),
-            (Err(NoBalanceAt::NotOpenThen), _) => {
+        self.json(move |models| {
+            let records = models.checkpoint();
+            let (index, row) = find(models, &name)?;
+            let asset = row.asset.clone();
+            let (moment, number) = match at {
+                At::Sequence(sequence) if sequence < records => ("at_sequence", sequence),
+                At::Sequence(_) => {
+                    let detail = format!("there are {records} records, and the first of them is number 0");
+                    let problem = Problem::new("sequence_not_yet", detail).field("at_sequence");
+                    return Err(problem.with("sequence", records));
+                }
+                At::Time(time) => ("at_time", time.micros()),
+            };
+            let posted = models.balance_at(index, at).map_err(|error| unreadable(&error))?;
+            let posted = posted.ok_or_else(|| {
                 let detail = format!("the account `{}` was opened later than that", name.as_str());
-                Problem::new("account_not_yet_open", detail)
-            }
-            (Err(NoBalanceAt::NoRecord { records }), _) => {
-                let detail = format!("there are {records} records, so the last one has a smaller sequence");
-                Problem::new("sequence_not_yet", detail).field("at_sequence").with("sequence", records)
-            }
-        };
-        Err(problem)
+                Problem::new("account_not_yet_open", detail).field(moment)
+            })?;
+            Ok(json!({
+                "account_id": name.as_str(), "asset": asset.as_str(), "balance": posted, "posted": posted,
+                moment: number, "sequence": records,
+            }))
+        })
+        .await
     }
 
     async fn json(

@@ -3,15 +3,17 @@
 use std::fmt;
 
 use journal::SealBorder;
-use ledger::{AccountIndex, AccountName, AccountView, Asset, CommandKind, Digest, Record, TransactionId};
+use ledger::{
+    AccountIndex, AccountName, AccountView, Asset, CommandKind, Digest, Record, TransactionId,
+    TransactionResult,
+};
 use pipeline::{DurableBatch, DurableView, LogIdentity, Lookup};
 use projection::{Counts, EntryCursor, TransactionRow};
 use time::Timestamp;
 
 use super::Position;
 use super::windowed::Windowed;
-use crate::balance_at::{At, BalanceAt, NoBalanceAt};
-use crate::files::{FilesError, LogShared, ReadBegin};
+use crate::files::{FilesError, LogShared, ReadBegin, Wanted};
 use crate::runs::RunDamaged;
 
 /// The read models of a server.
@@ -33,6 +35,15 @@ pub(crate) struct EntryRow {
     /// Minor units; more than 0 if money came.
     pub(crate) amount: i64,
     pub(crate) balance_after: i64,
+}
+
+/// A moment in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Behind the record with this sequence.
+    Sequence(u64),
+    /// Behind the last record that was written then or before.
+    Time(Timestamp),
 }
 
 /// A snapshot that was begun.
@@ -194,19 +205,20 @@ impl Models {
         Ok((rows.collect(), next))
     }
 
-    /// What an account held then.
-    pub(crate) fn balance_at(
-        &mut self,
-        name: &AccountName,
-        at: At,
-    ) -> Result<Result<BalanceAt, NoBalanceAt>, ReadError> {
-        match self {
-            Models::Whole(whole) => Ok(whole.balance_at(name, at)),
+    /// The balance that an account had then; `None` if it was not open. The moment is not beyond the checkpoint.
+    pub(crate) fn balance_at(&mut self, account: AccountIndex, at: At) -> Result<Option<i64>, ReadError> {
+        let whole = match self {
+            Models::Whole(whole) => whole,
             Models::Windowed(windowed) => {
-                let found = windowed.balance_at(name, at);
-                windowed.heal(found)
+                let first_after = match at {
+                    At::Sequence(sequence) => Wanted::Sequence(sequence.saturating_add(1)),
+                    At::Time(time) => Wanted::After(time),
+                };
+                let found = windowed.balance_before(account, first_after);
+                return windowed.heal(found);
             }
-        }
+        };
+        Ok(balance_of_whole(whole, account, at))
     }
 
     /// Begins a snapshot as of now; its pieces come by [`Models::slice`].
@@ -265,6 +277,42 @@ impl Models {
             Models::Windowed(windowed) => windowed.work(),
         }
     }
+}
+
+/// By walking over the entries from the newest on.
+fn balance_of_whole(whole: &ReadBegin, account: AccountIndex, at: At) -> Option<i64> {
+    const PAGE: u32 = 1_000;
+    let projections = &whole.models;
+    let is_later = |sequence: u64, recorded_at: Timestamp| match at {
+        At::Sequence(of) => sequence > of,
+        At::Time(of) => recorded_at > of,
+    };
+    let mut before = None;
+    loop {
+        let page = projections.entries_of(account, before, PAGE);
+        for entry in &page {
+            if !is_later(entry.sequence, entry.recorded_at) {
+                return Some(entry.balance_after);
+            }
+        }
+        match page.last() {
+            Some(last) => before = Some(last.cursor),
+            None => break,
+        }
+    }
+    // No entry is as old, so it had nothing, or was not open: its opening tells. A world account is opened along with the
+    // account behind it.
+    let name_of = |index: u32| projections.balances.row(AccountIndex(index)).name;
+    let name = name_of(account.0);
+    let next = (account.0 + 1 < projections.balances.len()).then(|| name_of(account.0 + 1));
+    let is_its = |opened: &AccountName| opened == name || (name.is_system() && Some(opened) == next);
+    let mut rows = (0..projections.transactions.len()).filter_map(|row| projections.transactions.row(row));
+    let opening = rows.find(|row| {
+        row.kind == CommandKind::OpenAccount
+            && row.result == TransactionResult::Completed
+            && row.to_account.as_ref().is_some_and(is_its)
+    });
+    opening.filter(|row| !is_later(row.sequence, row.recorded_at)).map(|_| 0)
 }
 
 impl ReadError {

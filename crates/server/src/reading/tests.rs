@@ -13,7 +13,6 @@ use time::Timestamp;
 
 use super::keeper::snapshots;
 use super::*;
-use crate::balance_at::At;
 use crate::files::{Driver, DriverOpened, DriverOptions, OwnReads, ReadBegin, WindowOptions};
 use crate::runs::RunsConfig;
 
@@ -171,13 +170,13 @@ fn compare_entries(models: &mut Models, whole: &OwnReads, index: AccountIndex) -
             .collect();
         assert_eq!(found, expected, "of {index}, {limit} a page");
     }
-    let begun = whole.begun_again();
-    let name = projections.balances.row(index).name;
-    for sequence in 0..=projections.checkpoint() {
+    let mut begun = Models::Whole(Box::new(whole.begun_again()));
+    for sequence in 0..projections.checkpoint() {
         let recorded_at =
             projections.transactions.at(sequence).map_or(Timestamp::ZERO, |row| row.recorded_at);
         for at in [At::Sequence(sequence), At::Time(recorded_at)] {
-            assert_eq!(models.balance_at(name, at)?, begun.balance_at(name, at), "of {index} at {at:?}");
+            let expected = begun.balance_at(index, at).expect("in memory");
+            assert_eq!(models.balance_at(index, at)?, expected, "of {index} at {at:?}");
         }
     }
     Ok(())

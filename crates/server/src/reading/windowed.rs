@@ -13,7 +13,6 @@ use super::keeper::Part;
 use super::models::{EntryRow, ReadError};
 use super::take::{Slice, Take};
 use super::window::Place;
-use crate::balance_at::{At, BalanceAt, NoBalanceAt};
 use crate::files::{LogShared, ReadBegin, RecordReader, Wanted};
 use crate::runs::EntryAt;
 
@@ -347,30 +346,13 @@ impl Windowed {
         Ok(())
     }
 
-    /// What an account held then.
-    pub(crate) fn balance_at(
+    /// The balance of an account right after the last record before what is given; `None` if there was no such account.
+    pub(crate) fn balance_before(
         &mut self,
-        name: &AccountName,
-        at: At,
-    ) -> Result<Result<BalanceAt, NoBalanceAt>, ReadError> {
-        let Some(account) = self.ledger.find(name) else { return Ok(Err(NoBalanceAt::NoAccount)) };
-        let records = self.checkpoint();
-        let reader = self.rebuilt.records.get_mut();
-        let sequence = match at {
-            At::Sequence(sequence) if sequence < records => sequence,
-            At::Sequence(_) => return Ok(Err(NoBalanceAt::NoRecord { records })),
-            At::Time(time) => {
-                let (later, _) = reader.find(Wanted::After(time))?;
-                match later.unwrap_or(records).checked_sub(1) {
-                    Some(sequence) => sequence,
-                    None => return Ok(Err(NoBalanceAt::NotOpenThen)),
-                }
-            }
-        };
-        let (_, at_byte) = reader.find(Wanted::Sequence(sequence))?;
-        let recorded_at = reader.read(at_byte)?.recorded_at;
-        let posted = self.history().balance_before(account, at_byte + 1)?;
-        let found = posted.map(|posted| BalanceAt { posted, sequence, recorded_at });
-        Ok(found.ok_or(NoBalanceAt::NotOpenThen))
+        account: AccountIndex,
+        first_after: Wanted,
+    ) -> Result<Option<i64>, ReadError> {
+        let byte = self.rebuilt.records.get_mut().find(first_after)?;
+        Ok(self.history().balance_before(account, byte)?)
     }
 }
