@@ -38,6 +38,9 @@ pub enum DamageKind {
     Truncated { expected_bytes: u64, found_bytes: u64 },
     /// The frame's length is zero: nothing was written here, if only zeros follow.
     Zeros,
+    /// The same, and something else stands behind the zeros; only [`TornTail::reason`](crate::TornTail::reason) tells the two
+    /// apart.
+    Hole,
     /// The frame's length is outside its bounds.
     Length { found: u32 },
     /// The frame's bytes do not have the checksum that stands at their end.
@@ -110,6 +113,7 @@ impl DamageKind {
             DamageKind::Header(HeaderDamage::Truncated { .. })
             | DamageKind::Truncated { .. }
             | DamageKind::Zeros
+            | DamageKind::Hole
             | DamageKind::Length { .. }
             | DamageKind::Checksum { .. }
             // Left-overs of a tail that was cut and partly overwritten.
@@ -145,6 +149,7 @@ impl fmt::Display for DamageKind {
                 write!(f, "the log ends inside a frame, after {found_bytes} of {expected_bytes} bytes")
             }
             DamageKind::Zeros => f.write_str("zeros stand where a frame was expected"),
+            DamageKind::Hole => f.write_str("zeros stand where a frame was expected, and more behind them"),
             DamageKind::Length { found } => write!(
                 f,
                 "a frame gives its length as {found} bytes, expected {RECORD_BYTES_MIN} to {FRAME_BYTES_MAX}"

@@ -118,7 +118,11 @@ impl TailSearch {
             cut_at_byte: self.damage.at_byte,
             bytes_cut,
             next_sequence: self.damage.sequence,
-            reason: if self.only_zeros && bytes_cut > 0 { DamageKind::Zeros } else { self.damage.kind },
+            reason: match self.damage.kind {
+                _ if self.only_zeros && bytes_cut > 0 => DamageKind::Zeros,
+                DamageKind::Zeros => DamageKind::Hole,
+                kind => kind,
+            },
         };
         if is_creation { Verdict::TornCreation(torn) } else { Verdict::TornTail(torn) }
     }

@@ -140,6 +140,16 @@ fn a_tail_of_zeros_is_cut_and_called_so() {
         let torn = scanned(&bytes).1.unwrap().cut.unwrap();
         assert_eq!((torn.cut_at_byte, torn.bytes_cut), (length as u64, zeros as u64));
         assert_eq!(torn.reason, DamageKind::Zeros);
+        assert!(torn.is_reserved_space());
+    }
+    // An append whose first bytes are missing: what is behind the zeros must go.
+    for zeros in [4, 100, 70_000] {
+        bytes.resize(length + zeros, 0);
+        bytes.push(1);
+        let torn = scanned(&bytes).1.unwrap().cut.unwrap();
+        assert_eq!((torn.cut_at_byte, &torn.reason), (length as u64, &DamageKind::Hole));
+        assert!(!torn.is_reserved_space());
+        bytes.truncate(length);
     }
     // Zeros in the middle are a hole: the seals behind decide.
     let mut bytes =

@@ -146,6 +146,21 @@ fn a_batch_that_is_torn_before_reserved_space_is_cut_and_the_file_goes_on() {
 }
 
 #[test]
+fn what_stands_behind_a_hole_is_cut_off() {
+    let directory = closed(3);
+    let whole = log_bytes(directory.path());
+    let path = log_path(directory.path());
+    let mut torn = whole.clone();
+    torn.resize(whole.len() + 700, 0);
+    torn.extend_from_slice(&whole[200..300]);
+    torn.resize(whole.len() + 5_000, 0);
+    fs::write(&path, &torn).unwrap();
+    let opened = FileJournal::open(directory.path(), 0).unwrap();
+    assert_eq!(opened.cut.unwrap().bytes_cut, 5_000);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+}
+
+#[test]
 fn damage_is_named_by_segment_byte_and_record() {
     let directory = closed(120);
     let found = segments(directory.path()).unwrap();
