@@ -16,7 +16,13 @@ use crate::replay::Recovered;
 use crate::types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
 use crate::{Config, ConfigError};
 
+mod expiry;
+mod ids;
+mod known;
 mod reads;
+
+use ids::{Asked, Ids, LookupState};
+use known::result_of;
 
 /// One wallet pipeline: the single writer of one log.
 ///
@@ -118,26 +124,6 @@ struct Staged {
     request_id: u64,
     command: Command,
     ids: Ids,
-}
-
-/// The ids of a command, of a group those of its members in order, and what is known of them.
-#[derive(Clone)]
-enum Ids {
-    One(Asked),
-    Group(Vec<Asked>),
-}
-
-#[derive(Clone, Copy)]
-struct Asked {
-    transaction_id: TransactionId,
-    lookup: LookupState,
-}
-
-#[derive(Clone, Copy)]
-enum LookupState {
-    Asked,
-    Absent,
-    Found(Found),
 }
 
 #[derive(Clone)]
@@ -389,85 +375,6 @@ impl Pipeline {
         let lookup = self.gateway_lookups.remove(at)?;
         self.gateway_ids -= count(lookup.ids.all().len());
         Some(lookup)
-    }
-
-    /// The answer to a command whose ids are all remembered, and the records that it waits for.
-    fn answer_from_memory(
-        &mut self,
-        transaction_id: TransactionId,
-        command: &Command,
-    ) -> Option<(u64, Answer)> {
-        let found = *self.recent.find(&transaction_id)?;
-        if let Command::Linked { transfers } = command {
-            let ids = Ids::of(command);
-            let remembered = transfers.members().iter().map(Command::transaction_id);
-            if !remembered.into_iter().all(|id| self.recent.find(&id).is_some()) {
-                return None;
-            }
-            return self.known_answer(command, &ids);
-        }
-        Some((found.sequence + 1, self.single_answer(transaction_id, command, found)))
-    }
-
-    /// The answer to a command of which an id has an outcome, and the records that it waits for. `None` if all is new.
-    fn known_answer(&mut self, command: &Command, ids: &Ids) -> Option<(u64, Answer)> {
-        match ids {
-            Ids::One(asked) => {
-                let found = self.known(asked)?;
-                Some((found.sequence + 1, self.single_answer(asked.transaction_id, command, found)))
-            }
-            Ids::Group(members) => {
-                let found: Vec<Option<Found>> = members.iter().map(|asked| self.known(asked)).collect();
-                let needs_before = found.iter().flatten().map(|found| found.sequence + 1).max()?;
-                Some((needs_before, self.group_answer(command, members, &found)))
-            }
-        }
-    }
-
-    /// What is known of an id: what was looked up, or what was executed since.
-    fn known(&self, asked: &Asked) -> Option<Found> {
-        match asked.lookup {
-            LookupState::Found(found) => Some(found),
-            LookupState::Asked | LookupState::Absent => self.recent.find(&asked.transaction_id).copied(),
-        }
-    }
-
-    /// The answer to a command whose id has an outcome: that outcome, or a conflict if the bodies differ.
-    fn single_answer(&mut self, transaction_id: TransactionId, command: &Command, found: Found) -> Answer {
-        if command.fingerprint() == found.fingerprint {
-            self.totals.repeats += 1;
-            let outcome = Outcome { transaction_id, sequence: found.sequence, result: found.result };
-            Answer::Done { outcome, replayed: Replayed::Again }
-        } else {
-            self.totals.conflicts += 1;
-            Answer::Conflict { transaction_id }
-        }
-    }
-
-    /// The answer to a group of which a member has an outcome: all outcomes, if all members have one, of the same bodies and
-    /// in one record; otherwise a conflict, with the first member that has another body or, if there is none, an outcome.
-    fn group_answer(&mut self, command: &Command, members: &[Asked], found: &[Option<Found>]) -> Answer {
-        let known = command.members().iter().zip(members).zip(found);
-        let known =
-            known.filter_map(|((member, asked), found)| Some((member, asked.transaction_id, (*found)?)));
-        let other_body = known.clone().find(|(member, _, found)| member.fingerprint() != found.fingerprint);
-        let sequence = known.clone().next().map(|(_, _, found)| found.sequence);
-        let together = found.iter().all(|found| found.map(|found| found.sequence) == sequence);
-        match other_body.or_else(|| known.clone().next().filter(|_| !together)) {
-            Some((_, transaction_id, _)) => {
-                self.totals.conflicts += 1;
-                Answer::Conflict { transaction_id }
-            }
-            None => {
-                self.totals.repeats += 1;
-                let outcomes = known.map(|(_, transaction_id, Found { sequence, result, .. })| Outcome {
-                    transaction_id,
-                    sequence,
-                    result,
-                });
-                Answer::Linked { outcomes: outcomes.collect(), replayed: Replayed::Again }
-            }
-        }
     }
 
     /// Gives `reply` (and acknowledges `token`) once every record below `needs_before` is durable.
@@ -754,37 +661,6 @@ impl Pipeline {
         Outcome { transaction_id, sequence, result }
     }
 
-    /// Lets pending transfers expire, those with the earliest deadlines first.
-    fn expire_due(&mut self) {
-        for _ in 0..self.config.expiries_max {
-            let due = self.ledger.next_expiry().filter(|(at, _)| *at <= self.recorded_at);
-            let Some((_, pending_id)) = due.filter(|_| self.has_room()) else { return };
-            let events_start = self.gathering.events.len();
-            self.ledger.expire(self.recorded_at, pending_id, &mut self.gathering.events);
-            let sequence = self.record(CommandKind::ExpireTransfer, 1, events_start);
-            self.totals.expired += 1;
-            self.remember_expiry(sequence, events_start);
-        }
-    }
-
-    /// A client that sends the id of an expiry gets a conflict; if it had an answer before, it keeps that.
-    fn remember_expiry(&mut self, sequence: u64, events_start: usize) {
-        let record = Record {
-            sequence,
-            recorded_at: self.recorded_at,
-            generation: self.generation,
-            kind: CommandKind::ExpireTransfer,
-            events: &self.gathering.events[events_start..],
-        };
-        for transaction in record.transactions().flatten() {
-            let fingerprint = transaction.fingerprint(|index| self.ledger.account(index).name);
-            let found = Found { sequence, fingerprint, result: transaction.result() };
-            if self.recent.find(&transaction.transaction_id).is_none() {
-                self.recent.insert(transaction.transaction_id, found, self.durable_before);
-            }
-        }
-    }
-
     fn append(&mut self, outputs: &mut Vec<Output>) {
         if self.gathering.records.is_empty()
             || count(self.in_flight.len()) >= self.config.appends_in_flight_max
@@ -899,81 +775,6 @@ impl Pipeline {
 impl Batch {
     fn next_sequence(&self) -> u64 {
         self.first_sequence + self.records.len() as u64
-    }
-}
-
-impl Ids {
-    /// The ids of a command, none of which is known yet.
-    fn of(command: &Command) -> Ids {
-        let asked = |transaction_id| Asked { transaction_id, lookup: LookupState::Asked };
-        match command {
-            Command::Linked { transfers } => {
-                let ids = transfers.members().iter().map(Command::transaction_id);
-                Ids::Group(ids.map(asked).collect())
-            }
-            Command::OpenAccount { .. }
-            | Command::Transfer { .. }
-            | Command::Deposit { .. }
-            | Command::Withdrawal { .. }
-            | Command::PendingTransfer { .. }
-            | Command::PostTransfer { .. }
-            | Command::VoidTransfer { .. }
-            | Command::SetFloor { .. } => Ids::One(asked(command.transaction_id())),
-        }
-    }
-
-    fn all(&self) -> &[Asked] {
-        match self {
-            Ids::One(asked) => core::slice::from_ref(asked),
-            Ids::Group(members) => members,
-        }
-    }
-
-    fn all_mut(&mut self) -> &mut [Asked] {
-        match self {
-            Ids::One(asked) => core::slice::from_mut(asked),
-            Ids::Group(members) => members,
-        }
-    }
-
-    /// The id of the command; that of the first member of a group.
-    fn first(&self) -> TransactionId {
-        self.all()[0].transaction_id
-    }
-
-    /// Where a look-up of this id is awaited.
-    fn waits_for(&self, id: &TransactionId) -> Option<usize> {
-        let waits = |asked: &Asked| asked.transaction_id == *id && matches!(asked.lookup, LookupState::Asked);
-        self.all().iter().position(waits)
-    }
-
-    fn answer(&mut self, id: &TransactionId, found: Option<Found>) {
-        if let Some(at) = self.waits_for(id) {
-            self.all_mut()[at].lookup = found.map_or(LookupState::Absent, LookupState::Found);
-        }
-    }
-
-    fn are_answered(&self) -> bool {
-        self.all().iter().all(|asked| !matches!(asked.lookup, LookupState::Asked))
-    }
-}
-
-/// What a transaction came to, by its last event, or by any event of a group.
-fn result_of(event: Option<&Event>) -> TransactionResult {
-    match event {
-        Some(Event::TransactionFailed(failure)) => TransactionResult::Refused(failure.reason),
-        Some(
-            Event::AccountOpened { .. }
-            | Event::MoneyDeducted { .. }
-            | Event::MoneyCredited { .. }
-            | Event::TransferPending { .. }
-            | Event::TransferPosted { .. }
-            | Event::TransferVoided { .. }
-            | Event::TransferExpired { .. }
-            | Event::FloorChanged { .. }
-            | Event::MetadataAttached { .. },
-        ) => TransactionResult::Completed,
-        None => unreachable!("every command has at least one event"),
     }
 }
 
