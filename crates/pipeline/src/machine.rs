@@ -5,20 +5,27 @@ use alloc::vec::Vec;
 use broker::{Delivery, Message, MessageId, PushRefused, Queue, QueueConfig, Topic, TopicConfig};
 use bytes::Bytes;
 use journal::{Encoder, Header, RecordMeta, SealBorder};
-use ledger::{Command, CommandKind, Digest, Event, Ledger, Record, TransactionId, TransactionResult};
+use ledger::{Command, CommandKind, Digest, Event, Ledger, TransactionId, TransactionResult};
 use projection::{Found, Projections};
 use time::{Deadline, Timestamp};
 
 use crate::command_bytes::{decode_command, encode_command};
 use crate::content::{self, LogIdentity};
-use crate::read_models::{DurableBatch, Executed, ReadModels};
+use crate::read_models::{Executed, ReadModels};
 use crate::recent::RecentIds;
 use crate::replay::Recovered;
 use crate::segments::{Place, Room, Segments};
-use crate::types::{Answer, Append, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
-use crate::{AppendedIs, Config, ConfigError};
+use crate::types::{Answer, Input, Lookup, Outcome, Output, Replayed, Reply, Request};
+use crate::{Config, ConfigError};
 
+mod append;
+mod expiry;
+mod ids;
+mod known;
 mod reads;
+
+use ids::{Asked, Ids, LookupState};
+use known::result_of;
 
 /// One wallet pipeline: the single writer of one log.
 ///
@@ -128,26 +135,6 @@ struct Staged {
     request_id: u64,
     command: Command,
     ids: Ids,
-}
-
-/// The ids of a command, of a group those of its members in order, and what is known of them.
-#[derive(Clone)]
-enum Ids {
-    One(Asked),
-    Group(Vec<Asked>),
-}
-
-#[derive(Clone, Copy)]
-struct Asked {
-    transaction_id: TransactionId,
-    lookup: LookupState,
-}
-
-#[derive(Clone, Copy)]
-enum LookupState {
-    Asked,
-    Absent,
-    Found(Found),
 }
 
 #[derive(Clone)]
@@ -426,85 +413,6 @@ impl<R: ReadModels> Pipeline<R> {
         let lookup = self.gateway_lookups.remove(at)?;
         self.gateway_ids -= count(lookup.ids.all().len());
         Some(lookup)
-    }
-
-    /// The answer to a command whose ids are all remembered, and the records that it waits for.
-    fn answer_from_memory(
-        &mut self,
-        transaction_id: TransactionId,
-        command: &Command,
-    ) -> Option<(u64, Answer)> {
-        let found = *self.recent.find(&transaction_id)?;
-        if let Command::Linked { transfers } = command {
-            let ids = Ids::of(command);
-            let remembered = transfers.members().iter().map(Command::transaction_id);
-            if !remembered.into_iter().all(|id| self.recent.find(&id).is_some()) {
-                return None;
-            }
-            return self.known_answer(command, &ids);
-        }
-        Some((found.sequence + 1, self.single_answer(transaction_id, command, found)))
-    }
-
-    /// The answer to a command of which an id has an outcome, and the records that it waits for. `None` if all is new.
-    fn known_answer(&mut self, command: &Command, ids: &Ids) -> Option<(u64, Answer)> {
-        match ids {
-            Ids::One(asked) => {
-                let found = self.known(asked)?;
-                Some((found.sequence + 1, self.single_answer(asked.transaction_id, command, found)))
-            }
-            Ids::Group(members) => {
-                let found: Vec<Option<Found>> = members.iter().map(|asked| self.known(asked)).collect();
-                let needs_before = found.iter().flatten().map(|found| found.sequence + 1).max()?;
-                Some((needs_before, self.group_answer(command, members, &found)))
-            }
-        }
-    }
-
-    /// What is known of an id: what was looked up, or what was executed since.
-    fn known(&self, asked: &Asked) -> Option<Found> {
-        match asked.lookup {
-            LookupState::Found(found) => Some(found),
-            LookupState::Asked | LookupState::Absent => self.recent.find(&asked.transaction_id).copied(),
-        }
-    }
-
-    /// The answer to a command whose id has an outcome: that outcome, or a conflict if the bodies differ.
-    fn single_answer(&mut self, transaction_id: TransactionId, command: &Command, found: Found) -> Answer {
-        if command.fingerprint() == found.fingerprint {
-            self.totals.repeats += 1;
-            let outcome = Outcome { transaction_id, sequence: found.sequence, result: found.result };
-            Answer::Done { outcome, replayed: Replayed::Again }
-        } else {
-            self.totals.conflicts += 1;
-            Answer::Conflict { transaction_id }
-        }
-    }
-
-    /// The answer to a group of which a member has an outcome: all outcomes, if all members have one, of the same bodies and
-    /// in one record; otherwise a conflict, with the first member that has another body or, if there is none, an outcome.
-    fn group_answer(&mut self, command: &Command, members: &[Asked], found: &[Option<Found>]) -> Answer {
-        let known = command.members().iter().zip(members).zip(found);
-        let known =
-            known.filter_map(|((member, asked), found)| Some((member, asked.transaction_id, (*found)?)));
-        let other_body = known.clone().find(|(member, _, found)| member.fingerprint() != found.fingerprint);
-        let sequence = known.clone().next().map(|(_, _, found)| found.sequence);
-        let together = found.iter().all(|found| found.map(|found| found.sequence) == sequence);
-        match other_body.or_else(|| known.clone().next().filter(|_| !together)) {
-            Some((_, transaction_id, _)) => {
-                self.totals.conflicts += 1;
-                Answer::Conflict { transaction_id }
-            }
-            None => {
-                self.totals.repeats += 1;
-                let outcomes = known.map(|(_, transaction_id, Found { sequence, result, .. })| Outcome {
-                    transaction_id,
-                    sequence,
-                    result,
-                });
-                Answer::Linked { outcomes: outcomes.collect(), replayed: Replayed::Again }
-            }
-        }
     }
 
     /// Gives `reply` (and acknowledges `token`) once every record below `needs_before` is durable.
@@ -832,237 +740,11 @@ impl<R: ReadModels> Pipeline<R> {
         self.recent.insert(transaction_id, found, self.durable_before);
         Outcome { transaction_id, sequence, result }
     }
-
-    /// Lets pending transfers expire, those with the earliest deadlines first.
-    fn expire_due(&mut self) {
-        for _ in 0..self.config.expiries_max {
-            let due = self.ledger.next_expiry().filter(|(at, _)| *at <= self.recorded_at);
-            let Some((_, pending_id)) = due.filter(|_| self.has_room() && self.has_segment()) else { return };
-            let events_start = self.gathering.events.len();
-            self.ledger.expire(self.recorded_at, pending_id, &mut self.gathering.events);
-            let sequence = self.record(CommandKind::ExpireTransfer, 1, events_start);
-            self.totals.expired += 1;
-            self.remember_expiry(sequence, events_start);
-        }
-    }
-
-    /// A client that sends the id of an expiry gets a conflict; if it had an answer before, it keeps that.
-    fn remember_expiry(&mut self, sequence: u64, events_start: usize) {
-        let record = Record {
-            sequence,
-            recorded_at: self.recorded_at,
-            generation: self.generation,
-            kind: CommandKind::ExpireTransfer,
-            events: &self.gathering.events[events_start..],
-        };
-        for transaction in record.transactions().flatten() {
-            let fingerprint = transaction.fingerprint(|index| self.ledger.account(index).name);
-            let found = Found { sequence, fingerprint, result: transaction.result() };
-            if self.recent.find(&transaction.transaction_id).is_none() {
-                self.recent.insert(transaction.transaction_id, found, self.durable_before);
-            }
-        }
-    }
-
-    fn append(&mut self, outputs: &mut Vec<Output>) {
-        if self.gathering.records.is_empty()
-            || count(self.in_flight.len()) >= self.config.appends_in_flight_max
-        {
-            return;
-        }
-        self.seal(outputs);
-    }
-
-    /// Hands what is gathered to the driver: one append, one seal.
-    fn seal(&mut self, outputs: &mut Vec<Output>) {
-        let mut batch = core::mem::take(&mut self.gathering);
-        self.gathering.first_sequence = self.next_sequence;
-        let durable_before = match self.config.appended_is {
-            AppendedIs::Durable => self.durable_before,
-            AppendedIs::Written => self.known_durable_before,
-        };
-        self.encoder.seal(self.generation, self.recorded_at, durable_before, &mut batch.bytes);
-        batch.digest = self.ledger.digest();
-        batch.border = self.encoder.border();
-        batch.sealed = Bytes::from(core::mem::take(&mut batch.bytes));
-        outputs.push(Output::Append(Append {
-            first_sequence: batch.first_sequence,
-            next_sequence: self.next_sequence,
-            place: batch.place,
-            bytes: batch.sealed.clone(),
-        }));
-        self.in_flight.push_back(batch);
-    }
-
-    // After the append.
-
-    fn appended(&mut self, now: Timestamp, before: u64, outputs: &mut Vec<Output>) {
-        if self.state != State::Running {
-            let closing = self.in_flight.drain(..).next_back();
-            if let Some(closing) = closing.filter(|_| self.state == State::Closed) {
-                self.durable_border = closing.border;
-                self.hand_on(closing);
-            }
-            return;
-        }
-        assert!(before <= self.next_sequence, "records that were never handed out cannot be durable");
-        while let Some(batch) = self.in_flight.front() {
-            if batch.next_sequence() > before {
-                break;
-            }
-            if let Some(batch) = self.in_flight.pop_front() {
-                self.publish(now, batch);
-            }
-        }
-        while self.waiting.front().is_some_and(|waiting| waiting.needs_before <= self.durable_before) {
-            if let Some(Waiting { reply, token, .. }) = self.waiting.pop_front() {
-                self.reply(reply.request_id, reply.answer, outputs);
-                match token {
-                    Some(token) => self.ack(now, token),
-                    None => self.repeats_waiting -= 1,
-                }
-            }
-        }
-    }
-
-    fn publish(&mut self, now: Timestamp, batch: Batch) {
-        self.totals.appends += 1;
-        self.durable_before = batch.next_sequence();
-        self.durable_digest = batch.digest;
-        self.durable_border = batch.border;
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&batch.first_sequence.to_le_bytes());
-        let message = Message { id: MessageId(id), body: batch.sealed.clone(), timestamp: now };
-        self.events.publish(now, message).expect("the topic holds the largest batch, says Config::validate");
-        self.hand_on(batch);
-    }
-
-    fn hand_on(&mut self, batch: Batch) {
-        let Batch { sealed, digest, border, first_sequence, records, events, .. } = batch;
-        self.read_models.publish(DurableBatch {
-            bytes: sealed,
-            border: border.expect("a batch ends in a seal"),
-            digest,
-            first_sequence,
-            generation: self.generation,
-            records,
-            events,
-        });
-    }
-
-    /// An expired token is fine: the command was delivered again and will be found to have its outcome.
-    fn ack(&mut self, now: Timestamp, token: broker::Token) {
-        let _ = self.commands.ack(now, token);
-    }
-
-    /// Nobody is left waiting for an answer that can not come: what waits for an append, for a look-up or in the queue.
-    fn stop(&mut self, now: Timestamp, outputs: &mut Vec<Output>) {
-        if self.state == State::Stopped {
-            return;
-        }
-        self.state = State::Stopped;
-        let waiting = core::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.reply.request_id);
-        let staged = core::mem::take(&mut self.stage).into_iter().map(|staged| staged.request_id);
-        let lookups = core::mem::take(&mut self.gateway_lookups).into_iter().map(|lookup| lookup.request_id);
-        let mut unanswered: Vec<u64> = waiting.chain(staged).chain(lookups).collect();
-        let mut queued: Vec<Delivery> = Vec::new();
-        self.commands.pull(now, CONSUMER, u32::MAX, u64::MAX, &mut queued);
-        let envelopes = queued.iter().filter_map(|delivery| open_envelope(&delivery.message.body).ok());
-        unanswered.extend(envelopes.map(|(request_id, _)| request_id));
-        self.repeats_waiting = 0;
-        self.gateway_ids = 0;
-        for request_id in unanswered {
-            self.reply(request_id, Answer::Unavailable, outputs);
-        }
-    }
-
-    fn close(&mut self, outputs: &mut Vec<Output>) {
-        if self.state == State::Running && self.is_settled() && self.next_sequence > 0 {
-            self.known_durable_before = self.durable_before;
-            self.seal(outputs);
-            self.state = State::Closed;
-        }
-    }
 }
 
 impl Batch {
     fn next_sequence(&self) -> u64 {
         self.first_sequence + self.records.len() as u64
-    }
-}
-
-impl Ids {
-    /// The ids of a command, none of which is known yet.
-    fn of(command: &Command) -> Ids {
-        let asked = |transaction_id| Asked { transaction_id, lookup: LookupState::Asked };
-        match command {
-            Command::Linked { transfers } => {
-                let ids = transfers.members().iter().map(Command::transaction_id);
-                Ids::Group(ids.map(asked).collect())
-            }
-            Command::OpenAccount { .. }
-            | Command::Transfer { .. }
-            | Command::Deposit { .. }
-            | Command::Withdrawal { .. }
-            | Command::PendingTransfer { .. }
-            | Command::PostTransfer { .. }
-            | Command::VoidTransfer { .. }
-            | Command::SetFloor { .. } => Ids::One(asked(command.transaction_id())),
-        }
-    }
-
-    fn all(&self) -> &[Asked] {
-        match self {
-            Ids::One(asked) => core::slice::from_ref(asked),
-            Ids::Group(members) => members,
-        }
-    }
-
-    fn all_mut(&mut self) -> &mut [Asked] {
-        match self {
-            Ids::One(asked) => core::slice::from_mut(asked),
-            Ids::Group(members) => members,
-        }
-    }
-
-    /// The id of the command; that of the first member of a group.
-    fn first(&self) -> TransactionId {
-        self.all()[0].transaction_id
-    }
-
-    /// Where a look-up of this id is awaited.
-    fn waits_for(&self, id: &TransactionId) -> Option<usize> {
-        let waits = |asked: &Asked| asked.transaction_id == *id && matches!(asked.lookup, LookupState::Asked);
-        self.all().iter().position(waits)
-    }
-
-    fn answer(&mut self, id: &TransactionId, found: Option<Found>) {
-        if let Some(at) = self.waits_for(id) {
-            self.all_mut()[at].lookup = found.map_or(LookupState::Absent, LookupState::Found);
-        }
-    }
-
-    fn are_answered(&self) -> bool {
-        self.all().iter().all(|asked| !matches!(asked.lookup, LookupState::Asked))
-    }
-}
-
-/// What a transaction came to, by its last event, or by any event of a group.
-fn result_of(event: Option<&Event>) -> TransactionResult {
-    match event {
-        Some(Event::TransactionFailed(failure)) => TransactionResult::Refused(failure.reason),
-        Some(
-            Event::AccountOpened { .. }
-            | Event::MoneyDeducted { .. }
-            | Event::MoneyCredited { .. }
-            | Event::TransferPending { .. }
-            | Event::TransferPosted { .. }
-            | Event::TransferVoided { .. }
-            | Event::TransferExpired { .. }
-            | Event::FloorChanged { .. }
-            | Event::MetadataAttached { .. },
-        ) => TransactionResult::Completed,
-        None => unreachable!("every command has at least one event"),
     }
 }
 

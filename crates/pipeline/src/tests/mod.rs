@@ -1,6 +1,8 @@
 //! The pipeline at its boundary: a script of inputs in, outputs as text out.
 
 mod forms;
+mod golden;
+mod groups;
 mod lines_recovery;
 mod random;
 mod scripts;

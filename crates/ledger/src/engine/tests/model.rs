@@ -59,7 +59,7 @@ impl Model {
     }
 
     pub(super) fn faults(&self, now: Timestamp, command: &Command) -> BTreeSet<Reason> {
-        let faults = match command {
+        match command {
             Command::OpenAccount { account, asset, scale, floor, opening_balance } => {
                 self.opening_faults(account, asset, *scale, *floor, *opening_balance)
             }
@@ -92,8 +92,7 @@ impl Model {
                 ])
             }
             Command::Linked { .. } => panic!("a group has no faults but those of its members"),
-        };
-        faults
+        }
     }
 
     fn post_faults(&self, pending_id: &TransactionId, amount: Option<i64>) -> BTreeSet<Reason> {
