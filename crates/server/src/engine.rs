@@ -109,6 +109,10 @@ impl Running {
     /// Opens the data directory, brings the pipeline back and starts the threads. The inboxes take at most `limits`.
     /// `synced` is called with what the journal did, after every sync, and `folded` with how long durable records waited
     /// for the read models.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a server is told, handed on by the one caller and one test"
+    )]
     pub(crate) fn start(
         directory: &Path,
         config: &Config,
@@ -203,17 +207,12 @@ impl Engine {
     pub(crate) fn submit(&self, command: Command) -> oneshot::Receiver<Told> {
         let (tell, told) = oneshot::channel();
         if self.shared.without_ledger.get().is_some() {
-            // The receiver is in our hand, so it is still there.
-            let _ = tell.send(unworked(&command));
-            return told;
+            return told_at_once(unworked(&command));
         }
-        if let Err((Arrival::One { tell, .. }, refused)) =
-            self.shared.inbox.push(Arrival::One { command, tell })
-        {
-            // The receiver is in our hand, so it is still there.
-            let _ = tell.send(self.refusal(refused));
+        match self.shared.inbox.push(Arrival::One { command, tell }) {
+            Ok(()) => told,
+            Err(refused) => told_at_once(self.refusal(refused)),
         }
-        told
     }
 
     /// Hands commands to the pipeline, in order, as one arrival: one push, one wake-up, one answer when the last of them is
@@ -224,16 +223,15 @@ impl Engine {
     /// If there are more than [`BATCH_COMMANDS_MAX`].
     pub(crate) fn submit_batch(&self, commands: Vec<Command>) -> oneshot::Receiver<Vec<Told>> {
         assert!(commands.len() <= BATCH_COMMANDS_MAX, "a batch is at most BATCH_COMMANDS_MAX commands");
-        let (tell, told) = oneshot::channel();
-        if commands.is_empty() {
-            // As above.
-            let _ = tell.send(Vec::new());
-        } else if let Err((Arrival::Batch { commands, tell }, refused)) =
-            self.shared.inbox.push(Arrival::Batch { commands, tell })
-        {
-            let _ = tell.send(vec![self.refusal(refused); commands.len()]);
+        let count = commands.len();
+        if count == 0 {
+            return told_at_once(Vec::new());
         }
-        told
+        let (tell, told) = oneshot::channel();
+        match self.shared.inbox.push(Arrival::Batch { commands, tell }) {
+            Ok(()) => told,
+            Err(refused) => told_at_once(vec![self.refusal(refused); count]),
+        }
     }
 
     fn refusal(&self, refused: Refused) -> Told {
@@ -480,6 +478,14 @@ fn note_panic(failure: &OnceLock<String>) {
         // Only the first failure counts.
         let _ = failure.set(why.to_owned());
     }
+}
+
+/// An answer that nobody has to wait for.
+fn told_at_once<T>(answer: T) -> oneshot::Receiver<T> {
+    let (tell, told) = oneshot::channel();
+    // The receiver is in our hand, so it is still there.
+    let _ = tell.send(answer);
+    told
 }
 
 /// The answer to a command that nobody worked on, as long as that of one that was.

@@ -94,10 +94,11 @@ impl Inbox {
         Inbox { state: Mutex::new(state), arrived: Condvar::new(), limits }
     }
 
-    pub(super) fn push(&self, arrival: Arrival) -> Result<(), (Arrival, Refused)> {
+    /// What is refused is dropped.
+    pub(super) fn push(&self, arrival: Arrival) -> Result<(), Refused> {
         let mut state = self.lock();
         if let Some(refused) = refusal(&state, state.commands, self.limits.commands_max) {
-            return Err((arrival, refused));
+            return Err(refused);
         }
         state.commands += arrival.commands();
         state.arrivals.push(arrival);

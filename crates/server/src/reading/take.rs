@@ -21,7 +21,7 @@ pub(crate) struct Take {
 /// What came of a slice.
 pub(crate) enum Slice {
     /// More follows.
-    Piece(Take, Vec<u8>),
+    Piece(Box<Take>, Vec<u8>),
     /// The end of the snapshot.
     Last(Vec<u8>),
 }
@@ -59,7 +59,7 @@ impl Take {
     }
 
     /// Writes the next accounts, at most so many, or the end.
-    pub(crate) fn slice(mut self, ledger: &Ledger, accounts_max: u32) -> Slice {
+    pub(crate) fn slice(mut self: Box<Self>, ledger: &Ledger, accounts_max: u32) -> Slice {
         let mut piece = Vec::new();
         let end = self.accounts_count.min(self.next.saturating_add(accounts_max));
         let before = &mut self.before;
@@ -75,7 +75,8 @@ impl Take {
         if end < self.accounts_count {
             return Slice::Piece(self, piece);
         }
-        self.writer.finish(self.holds.into_iter(), &mut piece);
+        let Take { writer, holds, .. } = *self;
+        writer.finish(holds.into_iter(), &mut piece);
         Slice::Last(piece)
     }
 }

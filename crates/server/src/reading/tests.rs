@@ -237,7 +237,7 @@ fn lose(directory: &Path, loss: Loss) {
             match loss {
                 Loss::Flip(..) => bytes.get_mut(byte).into_iter().for_each(|byte| *byte ^= 1),
                 Loss::Nothing | Loss::Everything | Loss::NewestSnapshot | Loss::Cut(..) => {
-                    bytes.truncate(byte)
+                    bytes.truncate(byte);
                 }
             }
             fs::write(path, bytes).expect("written");

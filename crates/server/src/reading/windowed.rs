@@ -41,9 +41,9 @@ pub(crate) struct Windowed {
     /// The last snapshot that was begun.
     snapshot_at: u64,
     /// The snapshot that goes to disk now.
-    take: Option<Take>,
+    take: Option<Box<Take>>,
     /// Snapshots that go to clients, each with its number.
-    streams: Vec<(u64, Take)>,
+    streams: Vec<(u64, Box<Take>)>,
     streams_begun: u64,
 }
 
@@ -164,7 +164,7 @@ impl Windowed {
     }
 
     /// A snapshot as of now, with its first piece.
-    pub(crate) fn begin_take(&self) -> (Take, Vec<u8>) {
+    pub(crate) fn begin_take(&self) -> (Box<Take>, Vec<u8>) {
         let mut first = Vec::new();
         let writer = SnapshotWriter::begin(
             &self.identity,
@@ -175,7 +175,7 @@ impl Windowed {
             self.ledger.accounts_count(),
             &mut first,
         );
-        (Take::new(self.checkpoint(), writer, &self.ledger), first)
+        (Box::new(Take::new(self.checkpoint(), writer, &self.ledger)), first)
     }
 
     /// Writes a slice of the snapshot that goes to disk, if there is one and the disk takes it. Says whether to come again.
