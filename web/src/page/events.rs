@@ -214,7 +214,7 @@ fn row(event: &EventRow, place: u64, filter: &UseStateHandle<EventFilter>) -> Ht
                 if !event.to_account.is_empty() { { " → " }{ &event.to_account } }</td>
             <td class="number">{ amount }if event.amount.is_some() { <span class="of">{ " " }{ &event.asset }</span> }</td>
             <td>if !event.reason.is_empty() { <span class="reason">{ words::reason_short(&event.reason) }</span> }
-                if !event.note.is_empty() { <span class="note">{ &event.note }</span> }</td>
+                if !event.note.is_empty() { <span class="small">{ &event.note }</span> }</td>
             <td class="mono" title={event.transaction_id.clone()}>
                 { pick_as(filter, &event.transaction_id, format!("{short_id}…"), |filter, text| filter.transaction_id = text) }</td>
             <td class="number">{ time_of_day(event.recorded_at_micros) }</td>
