@@ -239,16 +239,16 @@ impl Check {
             Some(journal::Verdict::Corrupt(corrupt)) => {
                 return Err(refused(source, &RecoveryError::Corrupt(corrupt)));
             }
-            Some(journal::Verdict::TornTail(torn) | journal::Verdict::TornCreation(torn)) => {
-                // Space that was reserved and not used is no finding.
-                if !torn.is_reserved_space() {
-                    let (bytes, reason) = (torn.bytes_cut, &torn.reason);
-                    let what =
-                        format!("the tail of an interrupted append, {bytes} bytes: {may_be_cut} ({reason})");
-                    findings.push(Finding { kind: "torn_tail", place: place(what) });
-                }
+            // Space that was reserved and not used is no finding.
+            Some(journal::Verdict::TornTail(torn) | journal::Verdict::TornCreation(torn))
+                if !torn.is_reserved_space() =>
+            {
+                let (bytes, reason) = (torn.bytes_cut, &torn.reason);
+                let what =
+                    format!("the tail of an interrupted append, {bytes} bytes: {may_be_cut} ({reason})");
+                findings.push(Finding { kind: "torn_tail", place: place(what) });
             }
-            None => {}
+            Some(journal::Verdict::TornTail(_) | journal::Verdict::TornCreation(_)) | None => {}
         }
         if let Some(place) = source.torn() {
             let what = format!("{}; {may_be_cut}", place.what);
