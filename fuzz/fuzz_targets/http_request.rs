@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use server::files::LogFormat;
-use server::{Limits, PageSource, ServeOptions};
+use server::files::DriverOptions;
+use server::{ClockKind, Limits, PageSource, ServeOptions};
 
 const SECONDS_MAX: u64 = 20;
 const MOMENT: Duration = Duration::from_millis(50);
@@ -70,9 +70,10 @@ fn start() -> SocketAddr {
         listen: "127.0.0.1:0".parse().expect("an address"),
         page: PageSource::None,
         data: data.path().join("data"),
-        log_format: LogFormat::Binary,
+        journal: DriverOptions::default(),
         tokens: None,
         hosts: Vec::new(),
+        clock: ClockKind::Wall,
         limits: Limits {
             header_timeout_ms: 5_000,
             body_timeout_ms: 1_000,

@@ -5,7 +5,8 @@
 //! - [`disk_faults`]: what comes of each call to the system that fails or is the last one; [`strace`] is how. [`sectors`]: what comes
 //!   of a disk that loses power.
 //! - [`command_line`]: exit codes, and what errors name.
-//! - [`http_idempotent`], [`http_kills`], [`http_linearizable`]: what clients of the server are told, and that it is true.
+//! - [`http_idempotent`], [`http_kills`], [`http_linearizable`], [`http_batch`]: what clients of the server are told, and that it
+//!   is true.
 //! - [`http_hostile`], [`http_slow`]: what comes of clients that mean no good, or do nothing. [`http_events`]: the log as
 //!   a stream. [`http_failure`], [`http_full`]: a disk that fails, and one that is full. [`http_client`] and [`http_history`] are their client and their checker.
 
@@ -14,6 +15,7 @@ mod cuts;
 mod disk_faults;
 mod flips;
 mod harness;
+mod http_batch;
 mod http_client;
 mod http_events;
 mod http_failure;

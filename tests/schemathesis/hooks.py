@@ -1,5 +1,7 @@
 """What JSON Schema cannot say: how values of our own formats are made."""
 
+import json
+
 import schemathesis
 from hypothesis import strategies as st
 
@@ -14,17 +16,57 @@ _visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 schemathesis.openapi.format("idempotency-key", st.text(_visible, min_size=1, max_size=255))
 
 
+# Metadata is bounded in bytes of its shortest form.
+_METADATA_BYTES_MAX = 1_024
+
+
+def _whole(value):
+    """To JSON Schema 9.0 is an integer, to the server it is a number with a fraction."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(element) for element in value]
+    if isinstance(value, dict):
+        return {name: _whole(element) for name, element in value.items()}
+    return value
+
+
+def _shorten(command):
+    """Leaves out metadata that is too large."""
+    text = json.dumps(command.get("metadata"), ensure_ascii=False)
+    if len(text.encode("utf-8", "replace")) > _METADATA_BYTES_MAX:
+        del command["metadata"]
+
+
+def _loosen(items):
+    """A group ends before the batch does, and has no id twice."""
+    ids = set()
+    for item in items:
+        if isinstance(item, dict):
+            ids.add(item.get("transaction_id"))
+    if items and (len(ids) < len(items) or len(items) > 512):
+        for item in items:
+            if isinstance(item, dict):
+                item.pop("linked", None)
+    if items and isinstance(items[-1], dict):
+        items[-1].pop("linked", None)
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Keeps to two rules of well-formed requests that a schema cannot say; malformed requests stay as they are."""
+    """Keeps to rules of well-formed requests that a schema cannot say; malformed requests stay as they are."""
     if case.meta is None or case.meta.generation.mode != schemathesis.GenerationMode.POSITIVE:
         return
-    if not isinstance(case.body, dict):
+    if not isinstance(case.body, (dict, list)):
         return
-    # To JSON Schema 9.0 is an integer, to the server it is a number with a fraction.
-    for name, value in case.body.items():
-        if isinstance(value, float) and value.is_integer():
-            case.body[name] = int(value)
+    case.body = _whole(case.body)
+    if isinstance(case.body, list):
+        for item in case.body:
+            if isinstance(item, dict):
+                _shorten(item)
+        _loosen(case.body)
+        return
+    _shorten(case.body)
     # The id in the header and the id in the body must be the same one.
     if "transaction_id" in case.body and case.headers is not None and "Idempotency-Key" in case.headers:
         del case.headers["Idempotency-Key"]

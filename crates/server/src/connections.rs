@@ -235,6 +235,9 @@ fn cause(error: &hyper::Error) -> &'static str {
 }
 
 #[cfg(test)]
+mod http2_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -16,6 +16,7 @@
 //! amount is logged; no error leaves without a code, a status and a sentence.
 
 mod batch;
+pub(crate) mod checks;
 mod clock;
 mod docs;
 mod engine_view;

@@ -23,6 +23,11 @@ pub mod runs;
 mod serve;
 mod tokens;
 
+/// What must hold for any bytes of a client, for whoever makes up such bytes.
+pub mod any_bytes {
+    pub use crate::http::checks::{binary_batch, json_batch, json_command};
+}
+
 pub use clock::ClockKind;
 pub use options::{EmbeddedFile, Limits, PageSource, ServeOptions};
 pub use page::CONTENT_SECURITY_POLICY;
