@@ -145,7 +145,8 @@ fn every_kind_of_record_has_its_bytes_for_ever() {
         group transfer g4 a b 1; void g5 g9; withdraw g6 b 1
             03 00 <id> 01 04 02 0d 03 01 00 00 00 00 00 00 00 01 61 01 62 <id> 01 0b 07
             0a 40 00 <id> <id> 01 04 04 0d 01 01 00 00 00 00 00 00 00 01 62
-    "#]].assert_eq(&payloads(&[
+    "#]]
+    .assert_eq(&payloads(&[
         "open a 100",
         "open b 0 -5",
         "transfer t1 a b 20",
