@@ -5,7 +5,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use std::fmt::Write;
 
-use pipeline::Recovery;
+use ledger::CommandKind;
+use pipeline::{Recovered, Recovery};
 use sim::{Crashes, Link, Lookups, Micros, Options, Workload, World};
 
 /// One line a seed: seed, records, digest, BLAKE3 of the log's bytes.
@@ -14,6 +15,11 @@ const SEEDS: &str = include_str!("fixtures/seeds.txt");
 const GOLDEN: &[u8] = include_bytes!("fixtures/golden.wlog");
 const GOLDEN_RECORDS: u64 = 457;
 const GOLDEN_DIGEST: &str = "bb7aa44439b3680b54f7e9265b6c7970";
+/// A log with every kind of record, two-phase transfers, groups, floors and metadata among them. It is never written again
+/// either.
+const GOLDEN_2: &[u8] = include_bytes!("fixtures/golden-2.wlog");
+const GOLDEN_2_RECORDS: u64 = 687;
+const GOLDEN_2_DIGEST: &str = "767ce54fc1c17e85d6dd92d61aca7607";
 
 /// A small world in which everything goes wrong that can.
 fn options(seed: u64) -> Options {
@@ -63,12 +69,29 @@ fn a_hundred_seeds_make_the_logs_that_they_make_everywhere() {
     }
 }
 
-#[test]
-fn the_golden_log_opens_for_ever() {
+/// Recovers a golden log, to this state.
+fn opens(log: &[u8], records: u64, digest: &str) -> Recovered {
     let mut recovery = Recovery::new(0);
-    recovery.push(GOLDEN, |_| ()).expect("the golden log verifies");
+    recovery.push(log, |_| ()).expect("the golden log verifies");
     let recovered = recovery.finish().expect("the golden log verifies");
     assert!(recovered.cut.is_none());
-    assert_eq!(recovered.projections.checkpoint(), GOLDEN_RECORDS);
-    assert_eq!(recovered.ledger.digest().to_string(), GOLDEN_DIGEST);
+    assert_eq!(recovered.projections.checkpoint(), records);
+    assert_eq!(recovered.ledger.digest().to_string(), digest);
+    recovered
+}
+
+#[test]
+fn the_golden_log_opens_for_ever() {
+    opens(GOLDEN, GOLDEN_RECORDS, GOLDEN_DIGEST);
+}
+
+#[test]
+fn the_golden_log_of_two_phases_opens_for_ever() {
+    let recovered = opens(GOLDEN_2, GOLDEN_2_RECORDS, GOLDEN_2_DIGEST);
+    let counts = &recovered.projections.counts;
+    for kind in CommandKind::ALL {
+        assert!(counts.completed(kind) > 0, "the log has no {kind} that completed");
+    }
+    assert_eq!(recovered.projections.pending.holds(), recovered.ledger.holds());
+    assert_eq!(recovered.ledger.holds().len(), 62);
 }
