@@ -96,14 +96,15 @@ fn run(args: &Args, batch: u32, count: u64, durability: Durability) -> Result<To
     let (took, done) = time(|| -> Result<(), FilesError> {
         let mut pending = 0;
         for batch in batches {
+            // Never more than the queue takes: while the next segment is got ready, none of it goes on.
+            while pending > 0 && pending + batch.len() as u64 > window {
+                driver.wait()?;
+                pending -= driver.take_replies().len() as u64;
+            }
             pending += batch.len() as u64;
             driver.submit(batch);
             driver.poll()?;
             pending -= driver.take_replies().len() as u64;
-            while pending >= window {
-                driver.wait()?;
-                pending -= driver.take_replies().len() as u64;
-            }
         }
         while pending > 0 {
             driver.wait()?;
