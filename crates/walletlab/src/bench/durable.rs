@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::sync::Arc;
 
 use server::files::{Driver, DriverOptions, Durability, FilesError};
 use tempfile::TempDir;
@@ -69,7 +68,7 @@ fn figure(batch: u32, count: u64, level: Durability, took: &[Took]) -> Figure {
 /// A driver with all accounts open.
 fn opened(directory: &TempDir, batch: u32, durability: Durability) -> Result<Driver, FilesError> {
     let options = DriverOptions { durability, ..DriverOptions::default() };
-    let open = |config: &_| Driver::open_with(directory.path(), config, &options, Arc::new(|| {}));
+    let open = |config: &_| Driver::open_with(directory.path(), config, &options, std::sync::Arc::new(|| {}));
     // Many at a time. What only memory keeps has to be opened where it is used.
     let opening_batch = if durability == Durability::Memory { batch } else { 1_024 };
     let mut driver = open(&Driver::config(opening_batch, 1))?.driver;
