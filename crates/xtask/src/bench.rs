@@ -39,15 +39,15 @@ const OPEN_FILES: u64 = 12_000;
 /// What is measured, and for how long.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A few minutes instead of an hour or two: 10,000 accounts, runs of a second, short waits
+    /// Some ten minutes instead of an hour or two: 10,000 accounts, runs of a second, short waits
     #[arg(long)]
     quick: bool,
     /// Only these parts
     #[arg(long, value_enum, value_name = "NAME")]
     only: Vec<Part>,
-    /// How often the sides take turns
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pairs: u32,
+    /// How often the sides take turns; 5, and 3 with --quick
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pairs: Option<u32>,
     /// How long a run is; 4, and 1 with --quick
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
@@ -116,7 +116,7 @@ fn measure(workspace: &Workspace, args: &Args, parts: &[Part], dist: &Path) -> a
     let (seconds, crowd) = if args.quick { (1.0, 10.0) } else { (4.0, 300.0) };
     let lengths = Lengths {
         quick: args.quick,
-        pairs: args.pairs,
+        pairs: args.pairs.unwrap_or(if args.quick { 3 } else { 5 }),
         warm_up: if args.quick { 0.3 } else { 1.0 },
         seconds: args.seconds.unwrap_or(seconds),
         crowd_seconds: args.crowd_seconds.unwrap_or(crowd),

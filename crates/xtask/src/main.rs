@@ -8,6 +8,7 @@
 //! Each step can be repeated: one with nothing to do takes a moment. What must be fetched is fetched by rustup, cargo,
 //! pip and apt-get, and each time a line says so; nothing is skipped in silence.
 
+#[cfg(unix)]
 mod bench;
 mod html;
 mod http_tests;
@@ -68,6 +69,7 @@ enum Command {
         to: Destination,
     },
     /// Measure the server beside PostgreSQL, Redis, a bare echo and the bare disk, and write what came out
+    #[cfg(unix)]
     Bench {
         #[command(flatten)]
         args: bench::Args,
@@ -110,6 +112,7 @@ fn work(command: Command) -> anyhow::Result<()> {
             let dist = page::checked_dist(&workspace, &to.dist)?;
             testing::plan(&workspace, &dist, &Selection { filter, only })?.run()
         }
+        #[cfg(unix)]
         Command::Bench { args, to } => {
             let dist = page::checked_dist(&workspace, &to.dist)?;
             bench::plan(&workspace, &args, &dist)?.run()

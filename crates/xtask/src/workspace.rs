@@ -63,6 +63,7 @@ impl Workspace {
     }
 
     /// The load of the bench, optimised.
+    #[cfg(unix)]
     pub(crate) fn load(&self) -> PathBuf {
         self.target.join("release").join(format!("walletlab-load{}", std::env::consts::EXE_SUFFIX))
     }

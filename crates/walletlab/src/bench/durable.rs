@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{Seek, Write};
 
-use server::files::{Driver, FilesError};
+use server::files::{Driver, DriverOptions, Durability, FilesError};
 use tempfile::TempDir;
 
 use super::Args;
@@ -19,50 +19,91 @@ const WINDOW_BATCHES: u64 = Driver::BATCHES_MAX as u64;
 /// About the bytes of a completed transfer in the log.
 const TRANSFER_BYTES: u64 = 81;
 /// The size that the aim is about.
-const AIM: (u32, f64) = (1_024, 1_000_000.0);
+const AIM: (u32, f64) = (1_024, 3_000_000.0);
 
 pub(super) fn measure(args: &Args) -> Result<Vec<Figure>, Failure> {
     let mut figures = Vec::new();
     for (batch, count) in SIZES {
-        let took = (0..args.runs).map(|_| run(args, batch, count)).collect::<Result<Vec<Took>, Failure>>()?;
-        let what = "whole pipeline with its file journal, from the first command to the last reply";
-        let window = if batch == 1 { 1 } else { WINDOW_BATCHES };
-        let settings = [
-            ("accounts", ACCOUNTS.into()),
-            ("transfers", count),
-            ("batch", batch.into()),
-            ("batches in flight", window),
-        ];
-        let figure = Figure::rates(&format!("durable-{batch}"), what, "transfers/s", count, &took)
-            .settings(settings)
-            .durability("one append a batch, an fdatasync before its replies; appends that wait share one");
-        figures.push(if batch == AIM.0 { figure.aim_at_least(AIM.1) } else { figure });
+        // The size of the aim is measured without syncs, too, in turns, to see what they cost.
+        let levels: &[Durability] = if batch == AIM.0 {
+            &[Durability::Synced, Durability::Written, Durability::Memory]
+        } else {
+            &[Durability::Synced]
+        };
+        let mut took: Vec<Vec<Took>> = levels.iter().map(|_| Vec::new()).collect();
+        for _ in 0..args.runs {
+            for (level, took) in levels.iter().zip(&mut took) {
+                took.push(run(args, batch, count, *level)?);
+            }
+        }
+        figures.extend(levels.iter().zip(&took).map(|(level, took)| figure(batch, count, *level, took)));
     }
     Ok(figures)
 }
 
-fn run(args: &Args, batch: u32, count: u64) -> Result<Took, Failure> {
-    let directory = temporary(args)?;
-    let mut driver = Driver::open(directory.path(), &Driver::config(1_024, 1))?.driver;
-    for openings in requests(openings(ACCOUNTS), 1_024) {
+fn figure(batch: u32, count: u64, level: Durability, took: &[Took]) -> Figure {
+    let (name, durability) = match level {
+        Durability::Synced => {
+            ("durable", "one append a batch, an fdatasync before its replies; appends that wait share one")
+        }
+        Durability::Written => {
+            ("written", "one append a batch, in the page cache before its replies; no sync")
+        }
+        Durability::Memory => ("unwritten", "in memory, nothing is durable"),
+    };
+    let what = "whole pipeline with its file journal, from the first command to the last reply";
+    let window = if batch == 1 { 1 } else { WINDOW_BATCHES };
+    let settings = [
+        ("accounts", ACCOUNTS.into()),
+        ("transfers", count),
+        ("batch", batch.into()),
+        ("batches in flight", window),
+    ];
+    let figure = Figure::rates(&format!("{name}-{batch}"), what, "transfers/s", count, took)
+        .settings(settings)
+        .durability(durability);
+    if (batch, level) == (AIM.0, Durability::Synced) { figure.aim_at_least(AIM.1) } else { figure }
+}
+
+/// A driver with all accounts open.
+fn opened(directory: &TempDir, batch: u32, durability: Durability) -> Result<Driver, FilesError> {
+    let options = DriverOptions { durability, ..DriverOptions::default() };
+    let open = |config: &_| Driver::open_with(directory.path(), config, &options, std::sync::Arc::new(|| {}));
+    // Many at a time. What only memory keeps has to be opened where it is used.
+    let opening_batch = if durability == Durability::Memory { batch } else { 1_024 };
+    let mut driver = open(&Driver::config(opening_batch, 1))?.driver;
+    for openings in requests(openings(ACCOUNTS), opening_batch as usize) {
         driver.submit(openings);
         driver.wait()?;
     }
+    while driver.appends_pending() > 0 {
+        driver.wait()?;
+    }
+    if durability == Durability::Memory {
+        drop(driver.take_replies());
+        return Ok(driver);
+    }
     driver.close()?;
-    let mut driver = Driver::open(directory.path(), &Driver::config(batch, 1))?.driver;
+    Ok(open(&Driver::config(batch, 1))?.driver)
+}
+
+fn run(args: &Args, batch: u32, count: u64, durability: Durability) -> Result<Took, Failure> {
+    let directory = temporary(args)?;
+    let mut driver = opened(&directory, batch, durability)?;
     let batches = requests(transfers(ACCOUNTS, count), batch as usize);
     let window = if batch == 1 { 1 } else { u64::from(batch) * WINDOW_BATCHES };
     let (took, done) = time(|| -> Result<(), FilesError> {
         let mut pending = 0;
         for batch in batches {
+            // Never more than the queue takes: while the next segment is got ready, none of it goes on.
+            while pending > 0 && pending + batch.len() as u64 > window {
+                driver.wait()?;
+                pending -= driver.take_replies().len() as u64;
+            }
             pending += batch.len() as u64;
             driver.submit(batch);
             driver.poll()?;
             pending -= driver.take_replies().len() as u64;
-            while pending >= window {
-                driver.wait()?;
-                pending -= driver.take_replies().len() as u64;
-            }
         }
         while pending > 0 {
             driver.wait()?;

@@ -10,7 +10,7 @@ pub(crate) struct Figure {
     pub(crate) name: String,
     /// What it is, and on what settings.
     pub(crate) what: String,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     pub(crate) value: Spread,
     pub(crate) aim: Option<Aim>,
 }
@@ -24,12 +24,12 @@ pub(crate) enum Aim {
 }
 
 impl Figure {
-    pub(crate) fn new(name: &str, what: &str, unit: &'static str, value: Spread, aim: Option<Aim>) -> Figure {
-        Figure { name: name.to_owned(), what: what.to_owned(), unit, value, aim }
+    pub(crate) fn new(name: &str, what: &str, unit: &str, value: Spread, aim: Option<Aim>) -> Figure {
+        Figure { name: name.to_owned(), what: what.to_owned(), unit: unit.to_owned(), value, aim }
     }
 
     /// Of one number.
-    pub(crate) fn single(name: &str, what: &str, unit: &'static str, value: f64, aim: Option<Aim>) -> Figure {
+    pub(crate) fn single(name: &str, what: &str, unit: &str, value: f64, aim: Option<Aim>) -> Figure {
         Figure::new(name, what, unit, Spread { median: value, min: value, max: value }, aim)
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Part {
     Lag,
     /// Without HTTP: `walletlab bench`
     Inside,
+    /// What knowing every id again costs as the log grows to 100 million
+    Ids,
     /// Memory at rest and with a million accounts, size of the binary
     Size,
     /// The page in headless Chromium
@@ -49,6 +51,7 @@ impl Part {
             Part::Crowd => "crowd",
             Part::Lag => "lag",
             Part::Inside => "inside",
+            Part::Ids => "ids",
             Part::Size => "size",
             Part::Browser => "browser",
         }
@@ -65,6 +68,7 @@ impl Part {
             Part::Crowd => "10,000 open connections",
             Part::Lag => "how far read models are behind the log",
             Part::Inside => "the engine, the durable pipeline, replay and memory, without HTTP",
+            Part::Ids => "what knowing every id again costs as the log grows to 100 million",
             Part::Size => "memory at rest and with a million accounts, size of the binary",
             Part::Browser => "the page in headless Chromium",
         }
@@ -87,6 +91,7 @@ impl Part {
             Part::Crowd => crowd::measure(bench, report),
             Part::Lag => inside::lag(bench, report),
             Part::Inside => inside::measure(bench, report),
+            Part::Ids => inside::ids(bench, report),
             Part::Size => inside::size(bench, report),
             Part::Browser => inside::browser(bench, report),
         }

@@ -191,7 +191,7 @@ fn figures(figures: &[Figure]) -> Table {
         table.row(vec![
             figure.name.clone(),
             aims::spread(figure.value),
-            figure.unit.to_owned(),
+            figure.unit.clone(),
             figure.aim_text(),
             figure.verdict().to_owned(),
             figure.what.clone(),

@@ -23,11 +23,11 @@ const LAG_METRIC: &str = "walletlab_read_model_lag_seconds";
 
 /// `walletlab bench`, once a turn, so that figures that are divided by each other were measured beside each other.
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let memory = own_bench(bench, &["memory"])?;
+    let memory = own_bench(bench, &["memory"], &[])?;
     let names = ["engine", "pipeline", "durable", "disk", "replay"];
     let turns = (0..bench.lengths.pairs).map(|turn| {
         println!("  turn {} of {}: walletlab bench {}", turn + 1, bench.lengths.pairs, names.join(" "));
-        own_bench(bench, &names)
+        own_bench(bench, &names, &[])
     });
     let turns: Vec<Value> = turns.collect::<anyhow::Result<_>>()?;
     for group in [std::slice::from_ref(&memory), &turns] {
@@ -36,7 +36,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         }
     }
     for (name, of, to, aim) in [
-        ("in process, 1,024 a batch, with sync / without", "durable-1024", "pipeline", 0.7),
+        ("in process, 1,024 a batch, with sync / without", "durable-1024", "written-1024", 0.7),
         (
             "replay of the log / of JSON Lines by serde and a string map",
             "replay-ledger",
@@ -55,10 +55,21 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// What ids cost as the log grows.
+pub(super) fn ids(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let most = if bench.lengths.quick { "1000000" } else { "100000000" };
+    let said = own_bench(bench, &["ids"], &["--ids", most])?;
+    for figure in figures(&said) {
+        report.figure_if(text(figure, "name"), || combined(figure, std::slice::from_ref(&said)));
+    }
+    report.other("walletlab bench ids", said);
+    Ok(())
+}
+
 /// What `walletlab bench` says about these.
-fn own_bench(bench: &Bench, names: &[&str]) -> anyhow::Result<Value> {
+fn own_bench(bench: &Bench, names: &[&str], further: &[&str]) -> anyhow::Result<Value> {
     let mut command = Command::new(bench.workspace.binary());
-    command.arg("bench").args(names).args(["--json", "--runs", "1", "--data"]).arg(&bench.data);
+    command.arg("bench").args(names).args(further).args(["--json", "--runs", "1", "--data"]).arg(&bench.data);
     let text = output(&mut command)?;
     serde_json::from_str(&text).context("what `walletlab bench` says")
 }
@@ -87,12 +98,7 @@ fn combined(figure: &Value, turns: &[Value]) -> Option<Figure> {
     let (what, durability) = (text(figure, "what"), text(figure, "durability"));
     let what = format!("{what}; {durability}; {}{}", settings.join(", "), nanos.unwrap_or_default());
     let aim = (name == "durable-1024").then_some(Aim::AtLeast(3_000_000.0));
-    let unit = match text(figure, "unit") {
-        "transfers/s" => "transfers/s",
-        "events/s" => "events/s",
-        _ => "MiB",
-    };
-    Some(Figure::new(name, &what, unit, of("value")?, aim))
+    Some(Figure::new(name, &what, text(figure, "unit"), of("value")?, aim))
 }
 
 /// At a fixed rate of events.

@@ -57,7 +57,12 @@ impl<'a> Stage<'a> {
     }
 
     fn start(&self, form: Form) -> anyhow::Result<Wallet> {
-        Wallet::start(&self.bench.workspace, &self.bench.data, form, self.accounts, &[])
+        // One more than the 10,000 of the load asks for /stats.
+        let further: &[&str] = match form {
+            Form::Serve => &["--connections-max", "11000"],
+            Form::WithoutLedger | Form::Echo => &[],
+        };
+        Wallet::start(&self.bench.workspace, &self.bench.data, form, self.accounts, further)
     }
 
     fn started<'b, T>(

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::{OPENING_BALANCE, Process, Server, fresh, get};
@@ -52,7 +52,7 @@ impl Wallet {
             Form::WithoutLedger => &["bench", "--server-without-ledger"],
             Form::Echo => &["bench", "--echo-server"],
         };
-        let mut settings = vec![[&["walletlab"], words, further].concat().join(" ")];
+        let settings = vec![[&["walletlab"], words, further].concat().join(" ")];
         let directory = fresh(data, form.directory())?;
         command.args(words).args(further);
         match form {
@@ -74,13 +74,18 @@ impl Wallet {
             );
         };
         let address = address.parse().context("the address that walletlab listens on")?;
+        let mut wallet = Wallet { form, process, address, settings };
         if form == Form::Serve {
-            settings.push(
-                "durability: synced, the default: each answer after the fdatasync that covers it".to_owned(),
+            let stats = wallet.stats()?;
+            let durability = stats["journal"]["durability"].as_str().unwrap_or("not told");
+            ensure!(
+                durability == "synced",
+                "the server says that its durability is {durability}, and not synced"
             );
+            wallet.settings.push("durability synced, as /stats says".to_owned());
             open(workspace, address, accounts)?;
         }
-        Ok(Wallet { form, process, address, settings })
+        Ok(wallet)
     }
 
     /// `/stats`, as it is now.
@@ -88,7 +93,7 @@ impl Wallet {
         serde_json::from_str(&get(self.address, "/stats")?).context("/stats")
     }
 
-    /// The value of a metric without labels, as it is now; `None` if there is none of that name.
+    /// `/metrics`, as it is now.
     pub(crate) fn metrics(&self) -> anyhow::Result<String> {
         get(self.address, "/metrics")
     }
