@@ -133,14 +133,12 @@ impl History {
         }
     }
 
-    /// The bytes of all records that may have this id, the newest first.
+    /// The bytes of all records that may have this id.
     pub(crate) fn find(&self, id: &TransactionId) -> Result<Vec<u64>, RunDamaged> {
-        let full = self.full.iter().rev().map(|full| &full.window);
-        let mut windows = std::iter::once(&self.current).chain(full);
-        match windows.find_map(|window| window.find(id)) {
-            Some(at_byte) => Ok(vec![at_byte]),
-            None => self.keeper.kept().ids.find(id),
-        }
+        // A window may stand in runs already, before it is let go.
+        let mut found = self.keeper.kept().ids.find(id)?;
+        found.extend(self.windows().flat_map(|window| window.find(id)));
+        Ok(found)
     }
 
     /// About `limit` entries of an account, the newest first, of records before this byte of the log; fewer only if there are

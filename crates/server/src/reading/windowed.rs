@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use journal::SealBorder;
-use ledger::{AccountIndex, AccountName, Asset, Digest, Ledger, Record, TransactionId};
+use ledger::{AccountIndex, AccountName, Asset, CommandKind, Digest, Ledger, Record, TransactionId};
 use pipeline::{DurableBatch, Fold, LogIdentity, Lookup, SnapshotWriter};
 use projection::history::Chunks;
 use projection::{Counts, Found, Settlement, Totals, TransactionRow};
@@ -275,15 +275,19 @@ impl Windowed {
         Ok(Some(row))
     }
 
+    /// The id of an expiry is derived, and a client may have had the same one before: then that answer counts.
     fn row(&mut self, id: &TransactionId) -> Result<Option<TransactionRow>, ReadError> {
+        let mut expiry = None;
         for at_byte in self.history().find(id)? {
             let record = self.rebuilt.records.get_mut().read(at_byte)?;
             let ledger = &self.ledger;
-            if let Some(row) = TransactionRow::of(&record, id, |index| ledger.account(index).name) {
-                return Ok(Some(row));
+            match TransactionRow::of(&record, id, |index| ledger.account(index).name) {
+                Some(row) if row.kind == CommandKind::ExpireTransfer => expiry = Some(row),
+                Some(row) => return Ok(Some(row)),
+                None => {}
             }
         }
-        Ok(None)
+        Ok(expiry)
     }
 
     /// At most `limit` entries of an account, the newest first, of records before the byte `before`, with the byte to ask
